@@ -1,0 +1,181 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * base/base.h - strong types, ranges, memory with failure injection, random numbers.
+ *
+ * A gfn, a pfn, a gpa and an hva are one-field structs: a swap of two of them does not compile.
+ */
+#ifndef CLO_BASE_BASE_H
+#define CLO_BASE_BASE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define CLO_PAGE_SHIFT 12
+#define CLO_PAGE_SIZE  4096ULL
+#define CLO_PAGE_MASK  (CLO_PAGE_SIZE - 1)
+
+#define CLO_API	     __attribute__((visibility("default")))
+#define CLO_MUST_USE __attribute__((warn_unused_result))
+#define CLO_LIKELY(x)	__builtin_expect(!!(x), 1)
+#define CLO_UNLIKELY(x) __builtin_expect(!!(x), 0)
+#define CLO_ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
+#define CLO_CONTAINER_OF(ptr, type, member) ((type *)(void *)((char *)(ptr)-offsetof(type, member)))
+
+/* Guest physical address, in bytes. */
+struct clo_gpa {
+	uint64_t a;
+};
+/* Guest frame number: gpa >> 12. */
+struct clo_gfn {
+	uint64_t n;
+};
+/* Frame number of the simulated host; see page/page.h for the two kinds. */
+struct clo_pfn {
+	uint64_t n;
+};
+/* Address in the VMM's address space, in bytes. */
+struct clo_hva {
+	uint64_t a;
+};
+
+static inline struct clo_gfn clo_gfn(uint64_t n)
+{
+	return (struct clo_gfn){ n };
+}
+static inline struct clo_pfn clo_pfn(uint64_t n)
+{
+	return (struct clo_pfn){ n };
+}
+static inline struct clo_gfn clo_gpa_to_gfn(struct clo_gpa gpa)
+{
+	return (struct clo_gfn){ gpa.a >> CLO_PAGE_SHIFT };
+}
+static inline struct clo_gpa clo_gfn_to_gpa(struct clo_gfn gfn)
+{
+	return (struct clo_gpa){ gfn.n << CLO_PAGE_SHIFT };
+}
+
+/* Mapping and folio sizes. The value times 9 is the order. */
+enum clo_level { CLO_LEVEL_4K, CLO_LEVEL_2M, CLO_LEVEL_1G, CLO_LEVEL_COUNT };
+
+static inline unsigned clo_level_order(enum clo_level level)
+{
+	return 9U * (unsigned)level;
+}
+static inline uint64_t clo_level_pages(enum clo_level level)
+{
+	return 1ULL << clo_level_order(level);
+}
+
+/* Half-open range of pages [start, end): gfns, file indexes or pfns, as the owner says. */
+struct clo_range {
+	uint64_t start;
+	uint64_t end;
+};
+
+static inline struct clo_range clo_range(uint64_t start, uint64_t end)
+{
+	return (struct clo_range){ start, end };
+}
+static inline uint64_t clo_range_len(struct clo_range r)
+{
+	return r.end - r.start;
+}
+static inline bool clo_range_overlaps(struct clo_range a, struct clo_range b)
+{
+	return a.start < b.end && b.start < a.end;
+}
+static inline bool clo_range_contains(struct clo_range r, uint64_t n)
+{
+	return n >= r.start && n < r.end;
+}
+/* The part of @a inside @b; empty (start == end) when they do not meet. */
+static inline struct clo_range clo_range_clip(struct clo_range a, struct clo_range b)
+{
+	uint64_t s = a.start > b.start ? a.start : b.start;
+	uint64_t e = a.end < b.end ? a.end : b.end;
+
+	return s < e ? clo_range(s, e) : clo_range(s, s);
+}
+static inline uint64_t clo_align_down(uint64_t n, uint64_t align)
+{
+	return n & ~(align - 1);
+}
+static inline uint64_t clo_align_up(uint64_t n, uint64_t align)
+{
+	return (n + align - 1) & ~(align - 1);
+}
+static inline bool clo_is_aligned(uint64_t n, uint64_t align)
+{
+	return (n & (align - 1)) == 0;
+}
+
+/*
+ * Heap memory. clo_alloc() returns zeroed memory or NULL. In test builds the n-th call can be made to
+ * fail: clo_alloc_fail_at(n) counts from 1, 0 switches it off; clo_alloc_count() is the number of calls
+ * since. clo_alloc_aligned() takes a power of two. All three kinds are given back by clo_free().
+ */
+void *clo_alloc(size_t bytes) CLO_MUST_USE;
+void *clo_alloc_aligned(size_t align, size_t bytes) CLO_MUST_USE;
+void clo_free(void *p);
+/* Zero pages from mmap(MAP_NORESERVE), for large sparse tables; NULL on ENOMEM. Counted as an allocation. */
+void *clo_alloc_sparse(size_t bytes) CLO_MUST_USE;
+void clo_free_sparse(void *p, size_t bytes);
+#ifdef CLO_TEST
+void clo_alloc_fail_at(uint64_t n);
+uint64_t clo_alloc_count(void);
+/* Bytes of heap in use now (test builds): a test compares before and after. */
+uint64_t clo_alloc_live(void);
+#endif
+
+/* SplitMix64: small, seedable, good enough for tests and schedules. Not for secrets. */
+struct clo_rand {
+	uint64_t state;
+};
+uint64_t clo_rand_next(struct clo_rand *r);
+/* Uniform in [0, bound); bound > 0. */
+uint64_t clo_rand_below(struct clo_rand *r, uint64_t bound);
+
+/* Monotonic clock in ns, for reports and bounded waits (never for ordering). */
+uint64_t clo_now_ns(void);
+
+/*
+ * Break switches (test builds only): each removes one check or step that an invariant depends on, so that
+ * a test can show the checker finding it. In product builds clo_broken() is the constant false.
+ */
+enum clo_break {
+	CLO_BREAK_NONE,
+	CLO_BREAK_INVAL_SEQ,	  /* fault: do not re-check the invalidation sequence before mapping (I5, I1) */
+	CLO_BREAK_FROZEN_WAIT,	  /* zap: do not wait for a frozen entry (I5) */
+	CLO_BREAK_TLB_FLUSH,	  /* zap: skip the shoot-down (I5) */
+	CLO_BREAK_TLB_WAIT,	  /* shoot-down: do not wait for vCPUs in guest mode (I5) */
+	CLO_BREAK_PAGE_RMAP,	  /* map: do not claim the frame for one guest and one gfn (I1) */
+	CLO_BREAK_PIN_CHECK,	  /* conversion: ignore pins (I2) */
+	CLO_BREAK_VIEW_ZAP,	  /* conversion: leave the host view mapped (I2) */
+	CLO_BREAK_ZERO,		  /* allocation and conversion: do not zero where the policy says so (I3) */
+	CLO_BREAK_FREE_BEFORE_ZAP,/* punch hole: free frames before the zap (I5, I3) */
+	CLO_BREAK_UNDO,		  /* conversion: skip the roll-back of a failed step (I6) */
+	CLO_BREAK_MISMATCH_RETRY, /* fault: retry a private/shared mismatch instead of exiting (I7) */
+	CLO_BREAK_PRESERVE,	  /* conversion: clear content that the policy preserves (I4) */
+	CLO_BREAK_RANGE_LOCK,	  /* conversion: do not lock the range against other conversions (I6) */
+	CLO_BREAK_SLOT_SYNC,	  /* slot deletion: do not wait for readers of the old slot array (I5) */
+	CLO_BREAK_PREPARE_LOCK,	  /* folio preparation: no folio lock while zeroing (I3, I4) */
+	CLO_BREAK_COUNT
+};
+#ifdef CLO_TEST
+void clo_break_set(enum clo_break which, bool on);
+bool clo_broken(enum clo_break which);
+#else
+static inline bool clo_broken(enum clo_break which)
+{
+	(void)which;
+	return false;
+}
+#endif
+/* Name as used by `cloister explore --break NAME` ("inval-seq"), or NULL; and its inverse (COUNT = unknown). */
+const char *clo_break_name(enum clo_break which);
+const char *clo_break_help(enum clo_break which);
+enum clo_break clo_break_parse(const char *name);
+
+#endif
