@@ -15,17 +15,10 @@
 
 #include "attr/attr.h"
 #include "base/base.h"
+#include "cloister/cloister.h" /* flags CLO_GMEM_*, fallocate, mmap, munmap, unpin, host access */
 #include "page/page.h"
 #include "sync/sync.h"
 #include "view/view.h"
-
-/* KVM's flags (facts/kvm.md 1) ... */
-#define CLO_GMEM_MMAP	     (1ULL << 0)
-#define CLO_GMEM_INIT_SHARED (1ULL << 1)
-#define CLO_GMEM_HUGETLB     (1ULL << 2) /* with page_order 9 or 18 (huge-page prototype) */
-/* ... and Cloister's own, in a range KVM does not use. */
-#define CLO_GMEM_ZERO_ON_CONVERT (1ULL << 32) /* SW_PROTECTED: content is zeroed by each conversion (mail 4) */
-#define CLO_GMEM_NO_DIRECT_MAP	 (1ULL << 33) /* private pages leave the host's direct map (mail 4, reason 4) */
 
 enum clo_zap_reason {
 	CLO_ZAP_SPLIT_MERGE,   /* mail 4 reason 1: a private folio is split or merged */
@@ -65,7 +58,6 @@ struct clo_gmem_config {
 	struct clo_gmem_ops ops;
 };
 
-struct clo_gmem;
 /* A slot's use of a file. Memory is the slot's; the fields are written by bind. */
 struct clo_gmem_binding {
 	struct clo_gmem_binding *next; /* [RCU list, written under the caller's slots lock] */
@@ -101,9 +93,7 @@ struct clo_view_set *clo_gmem_views(struct clo_gmem *g);    /* NULL without MMAP
  * size. Allocate: order as the attribute allows, not zeroed, not prepared; ENOMEM keeps what was done before (as KVM). Punch beyond the size is 0; inside: begin, zap, flush, drop from views, free, end; attributes do not change. A pinned frame of an
  * order-0 file cannot leave its place here: it is zeroed and stays (the kernel gives the file a fresh page and the pin keeps the old one), the call is 0 and stats.punched_pinned counts it.
  * HUGETLB: EAGAIN when a pinned page is inside (nothing changed). Memory goes back to the real host (clo_page_discard). */
-#define CLO_FALLOC_KEEP_SIZE  1
-#define CLO_FALLOC_PUNCH_HOLE 2
-int clo_gmem_fallocate(struct clo_gmem *g, int mode, int64_t off, int64_t len) CLO_MUST_USE;
+/* int clo_gmem_fallocate(): public */
 /* Always refused, with the kernel's errno: ftruncate EINVAL; read, write EINVAL; pread, pwrite, lseek ESPIPE. */
 int clo_gmem_truncate(struct clo_gmem *g, int64_t size) CLO_MUST_USE;
 int64_t clo_gmem_read(struct clo_gmem *g, void *buf, size_t n) CLO_MUST_USE;
@@ -114,8 +104,7 @@ int64_t clo_gmem_lseek(struct clo_gmem *g, int64_t off, int whence) CLO_MUST_USE
 
 /* mmap of the whole file or a part, MAP_SHARED. ENODEV without MMAP flag; EINVAL for MAP_PRIVATE (@shared false) or unaligned; ENOMEM. Pages beyond the size: the mapping is
  * limited to the size rounded up (touching beyond is SIGBUS: not mapped by us, so the map covers [off, min(off+len, size)) and the rest is a hidden tail). */
-int clo_gmem_mmap(struct clo_gmem *g, uint64_t off, uint64_t len, bool shared, void **addr) CLO_MUST_USE;
-int clo_gmem_munmap(struct clo_gmem *g, void *addr, uint64_t len) CLO_MUST_USE;
+/* clo_gmem_mmap(), clo_gmem_munmap(): public */
 
 /* Bindings: index range [off, off+npages) to gfns from base_gfn. EINVAL: beyond the size; EEXIST: overlaps a binding of this file. Caller holds the VM's slots lock. */
 int clo_gmem_bind(struct clo_gmem *g, struct clo_gmem_binding *b, struct clo_range index, uint64_t base_gfn) CLO_MUST_USE;
@@ -136,9 +125,8 @@ bool clo_gmem_pfn(const struct clo_gmem *g, uint64_t index, struct clo_pfn *pfn)
 int clo_gmem_get_folio(struct clo_gmem *g, uint64_t index, struct clo_gfn gfn, bool is_private, struct clo_pfn *pfn, unsigned *order) CLO_MUST_USE;
 
 /* Pins with a holder (a DMA user's name, kept by reference: must stay valid). All or nothing over [off, off+len) bytes. Allocates missing shared folios. -EFAULT a private page (err_off tells, bytes); -EINVAL bounds; -ENOMEM. */
-struct clo_gmem_pin;
 int clo_gmem_pin(struct clo_gmem *g, uint64_t off, uint64_t len, const char *holder, struct clo_gmem_pin **out, uint64_t *err_off) CLO_MUST_USE;
-void clo_gmem_unpin(struct clo_gmem_pin *pin);
+/* clo_gmem_unpin(): public */
 /* First holder of a pin on @index, copied to @name; false when none. */
 bool clo_gmem_pin_holder(struct clo_gmem *g, uint64_t index, char *name, size_t size);
 /* Wait until the number of unpins has moved past @seen or @deadline_ns (clo_now_ns) has come; false = timed out. */
@@ -146,7 +134,7 @@ uint64_t clo_gmem_unpin_count(struct clo_gmem *g);
 bool clo_gmem_wait_unpin(struct clo_gmem *g, uint64_t seen, uint64_t deadline_ns);
 
 /* Host access by offset, errno instead of a signal (clo_view_access with resolve): EFAULT private or beyond; ENODEV without MMAP. */
-int clo_gmem_host_access(struct clo_gmem *g, uint64_t off, void *buf, size_t n, bool write) CLO_MUST_USE;
+/* clo_gmem_host_access(): public */
 
 struct clo_gmem_stats {
 	uint64_t allocated, private_frames, shared_frames, huge_folios, pinned, pins;

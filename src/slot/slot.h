@@ -11,12 +11,10 @@
 #define CLO_SLOT_SLOT_H
 
 #include "base/base.h"
+#include "cloister/cloister.h" /* struct clo_region, CLO_MEM_* */
 #include "gmem/gmem.h"
 #include "sync/sync.h"
 
-#define CLO_MEM_LOG_DIRTY  (1U << 0)
-#define CLO_MEM_READONLY   (1U << 1)
-#define CLO_MEM_GUEST_MEMFD (1U << 2)
 /* Internal, as KVM's. */
 #define CLO_MEMSLOT_INVALID   (1U << 16)
 #define CLO_MEMSLOT_GMEM_ONLY (1U << 17) /* file with MMAP flag: shared faults come from the file too */
@@ -52,16 +50,6 @@ int clo_slots_create(const struct clo_slots_config *cfg, struct clo_slots **out)
 /* VM destruction: unbinds all; no vCPU runs any more. */
 void clo_slots_destroy(struct clo_slots *s);
 
-/* kvm_userspace_memory_region2 with the file as a pointer (kvmabi translates the descriptor). */
-struct clo_region {
-	uint32_t slot;
-	uint32_t flags;
-	uint64_t guest_phys_addr; /* bytes */
-	uint64_t memory_size;	  /* bytes; 0 deletes */
-	uint64_t userspace_addr;
-	uint64_t guest_memfd_offset; /* bytes */
-	struct clo_gmem *gmem;	  /* with CLO_MEM_GUEST_MEMFD; NULL = -EBADF */
-};
 /*
  * KVM's checks in KVM's order, then the change. EINVAL, EEXIST, EBADF, ENOMEM exactly as in facts/kvm.md 2 (each cause listed in the .c beside its check).
  * On failure nothing has changed. Takes the lock (write). Must not be called in guest mode or an RCU read section.
