@@ -72,10 +72,18 @@ void test_skip(const char *why)
 	_exit(EXIT_SKIP);
 }
 
+/* __FILE__ as the compiler was given it, from a build directory, is "../../src/..". */
+static const char *from_root(const char *file)
+{
+	while (strncmp(file, "../", 3) == 0)
+		file += 3;
+	return file;
+}
+
 /* Prints the start of a failure report; the caller adds what it knows and calls fail_end(). */
 static void fail_begin(const char *file, int line)
 {
-	printf("%s:%d: failed: ", file, line);
+	printf("%s:%d: failed: ", from_root(file), line);
 }
 
 static _Noreturn void fail_end(void)
@@ -206,7 +214,6 @@ static _Noreturn void run_child(const struct test_case *t, int out, const sigset
 	setpgid(0, 0);
 	if (dup2(out, STDOUT_FILENO) < 0 || dup2(out, STDERR_FILENO) < 0)
 		_exit(125);
-	setvbuf(stdout, NULL, _IOLBF, 0);
 	sigprocmask(SIG_SETMASK, old_mask, NULL);
 	/* A sanitizer's handler would report the expected signal as a bug. */
 	if (t->expect_signal)
@@ -288,7 +295,7 @@ static bool result(const struct test_case *t, unsigned number, int status, bool 
 		return true;
 	}
 	describe(status, in_time, seconds, text, sizeof(text));
-	printf("# %s: %s", t->file, text);
+	printf("# %s: %s", from_root(t->file), text);
 	if (t->expect_signal)
 		printf(", expected SIG%s", sigabbrev_np(t->expect_signal));
 	if (shared->seed_used)
@@ -390,6 +397,8 @@ int main(int argc, char **argv)
 	unsigned seconds = DEFAULT_SECONDS;
 	int i;
 
+	/* Keeps the order of what a test writes to stdout and stderr. */
+	setvbuf(stdout, NULL, _IOLBF, 0);
 	if (env_seed)
 		seed = number_of("CLO_SEED", env_seed);
 	if (env_seconds)

@@ -143,3 +143,24 @@ EXPECT_SIGNAL(own_signal_is_seen, SIGSEGV)
 {
 	raise(SIGSEGV);
 }
+
+#ifdef __SANITIZE_ADDRESS__
+TEST(sanitizer_finding_is_a_failure)
+{
+	CHECK_EQ(victim("overruns"), 1);
+	check_said("heap-buffer-overflow");
+	check_said("not ok 1 - overruns\n");
+	CHECK_EQ(victim("leaks"), 1);
+	check_said("10 byte(s) leaked");
+	check_said("not ok 1 - leaks\n");
+}
+#endif
+
+#ifdef __SANITIZE_THREAD__
+TEST(sanitizer_finding_is_a_failure)
+{
+	CHECK_EQ(victim("races"), 1);
+	check_said("data race");
+	check_said("not ok 1 - races\n");
+}
+#endif

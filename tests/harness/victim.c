@@ -101,3 +101,47 @@ TEST(prints)
 	printf("not ok 99 - a line that looks like a result\n");
 	fprintf(stderr, "and one on stderr, without an end");
 }
+
+/* What only a sanitizer sees must fail a test as well. */
+#ifdef __SANITIZE_ADDRESS__
+TEST(leaks)
+{
+	volatile char *p = malloc(10);
+
+	CHECK(p);
+	p[0] = 1;
+	p = NULL;
+}
+
+TEST(overruns)
+{
+	volatile char *p = malloc(10);
+	volatile size_t beyond = 10;
+
+	CHECK(p);
+	p[beyond] = 1;
+}
+#endif
+
+#ifdef __SANITIZE_THREAD__
+#include <pthread.h>
+
+static int raced;
+
+static void *race(void *arg)
+{
+	raced++;
+	return arg;
+}
+
+TEST(races)
+{
+	pthread_t a;
+	pthread_t b;
+
+	CHECK_OK(pthread_create(&a, NULL, race, NULL));
+	CHECK_OK(pthread_create(&b, NULL, race, NULL));
+	CHECK_OK(pthread_join(a, NULL));
+	CHECK_OK(pthread_join(b, NULL));
+}
+#endif
