@@ -148,7 +148,7 @@ EXPECT_SIGNAL(own_signal_is_seen, SIGSEGV)
 TEST(sanitizer_finding_is_a_failure)
 {
 	CHECK_EQ(victim("overruns"), 1);
-	check_said("heap-buffer-overflow");
+	check_said("exit status 9"); /* 98 or 99: UBSan or ASan, as the compiler has it */
 	check_said("not ok 1 - overruns\n");
 	CHECK_EQ(victim("leaks"), 1);
 	check_said("10 byte(s) leaked");
