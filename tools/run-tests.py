@@ -120,6 +120,9 @@ def build_stage(stage, build, whole):
     env = dict(os.environ, CC=stage.cc)
     if not run_logged(["tools/setup.sh", build] + stage.options, env):
         return None
+    # The list of tests is only as new as build.ninja.
+    if not run_logged(["ninja", "-C", build, "build.ninja"]):
+        return None
     args, targets = selected_tests(build, stage.suite)
     if not run_logged(["ninja", "-C", build] + ([] if whole else targets)):
         return None
