@@ -342,9 +342,13 @@ CLO_API int64_t clo_vcpu_complete_hypercall(struct clo_vcpu *vcpu, uint64_t ret)
  */
 CLO_API int clo_vcpu_pre_fault(struct clo_vcpu *vcpu, uint64_t *gpa, uint64_t *bytes) CLO_CHECKED;
 
-/* Mail 4's hook for a trust model that is not built in, and for failure injection: called before a folio is given to the guest as private, under the folio lock; must
- * be idempotent. A nonzero -errno makes the fault exit with cause PREPARE. Set before the first vCPU runs. */
-CLO_API void clo_vm_set_prepare(struct clo_vm *vm, int (*prepare)(void *arg, uint64_t gpa, uint64_t npages), void *arg);
+/*
+ * Mail 4's hooks, for a trust model that is not built in and for failure injection. prepare: called before a folio is given to the guest as
+ * private, under the folio lock; must be idempotent; a nonzero -errno makes the fault exit with cause PREPARE. inaccessible: called when an existing
+ * page stops being accessible to the host by an in-place conversion; bookkeeping only. Both may be NULL. Set them before the first guest_memfd is created.
+ */
+CLO_API void clo_vm_set_prepare(struct clo_vm *vm, int (*prepare)(void *arg, uint64_t gpa, uint64_t npages),
+				void (*inaccessible)(void *arg, uint64_t gpa, uint64_t npages), void *arg);
 
 CLO_API const char *clo_version(void);
 

@@ -83,6 +83,7 @@ uint64_t clo_gmem_size(const struct clo_gmem *g);
 uint64_t clo_gmem_flags(const struct clo_gmem *g);
 uint32_t clo_gmem_owner(const struct clo_gmem *g);
 unsigned clo_gmem_order(const struct clo_gmem *g);
+void *clo_gmem_vm(const struct clo_gmem *g); /* ops.vm */
 struct clo_pagedb *clo_gmem_pagedb(const struct clo_gmem *g);
 struct clo_attr *clo_gmem_attr(const struct clo_gmem *g);   /* always there; initial INIT_SHARED ? shared : private */
 struct clo_inval *clo_gmem_inval(struct clo_gmem *g);

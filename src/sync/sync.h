@@ -79,19 +79,42 @@ enum clo_rank {
 #define CLO_INVAL_STRIPES 64
 #define CLO_INVAL_FINE	  8
 struct clo_inval {
-	struct clo_a64 all;			   /* seq:32 in_progress:32 */
+	struct clo_a64 any;			   /* every change; each word: seq:32 in_progress:32 */
+	struct clo_a64 all;			   /* large changes */
 	struct clo_a64 stripe[CLO_INVAL_STRIPES];
 };
 struct clo_inval_snap {
+	uint64_t any;
 	uint64_t all;
 	uint64_t stripe;
 };
 void clo_inval_begin(struct clo_inval *iv, struct clo_range r);
 void clo_inval_end(struct clo_inval *iv, struct clo_range r);
 struct clo_inval_snap clo_inval_snapshot(const struct clo_inval *iv, uint64_t index);
-/* True: something that may cover @index changes now, or has since the snapshot. */
+/* True: something that may cover the 2M block of @index changes now, or has since the snapshot. */
 bool clo_inval_retry(const struct clo_inval *iv, uint64_t index, struct clo_inval_snap snap);
+/* The same for any index at all: what a 1G leaf has to ask. */
+bool clo_inval_retry_any(const struct clo_inval *iv, struct clo_inval_snap snap);
 /* True when a change that may cover @index is in progress (to give up early). */
 bool clo_inval_busy(const struct clo_inval *iv, uint64_t index);
+
+/*
+ * Statistics: counters that nothing decides on. Relaxed, and not a scheduling point in the explorer. _local: one writer.
+ */
+struct clo_stat {
+	uint64_t v;
+};
+static inline void clo_stat_add(struct clo_stat *s, uint64_t n)
+{
+	__atomic_fetch_add(&s->v, n, __ATOMIC_RELAXED);
+}
+static inline void clo_stat_add_local(struct clo_stat *s, uint64_t n)
+{
+	__atomic_store_n(&s->v, __atomic_load_n(&s->v, __ATOMIC_RELAXED) + n, __ATOMIC_RELAXED);
+}
+static inline uint64_t clo_stat_get(const struct clo_stat *s)
+{
+	return __atomic_load_n(&s->v, __ATOMIC_RELAXED);
+}
 
 #endif

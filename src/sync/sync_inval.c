@@ -27,6 +27,7 @@ static void bump(struct clo_inval *iv, struct clo_range r, uint64_t delta)
 {
 	if (r.start >= r.end)
 		return;
+	clo_a64_add(&iv->any, delta);
 	if (!is_fine(r)) {
 		clo_a64_add(&iv->all, delta);
 		return;
@@ -48,6 +49,7 @@ void clo_inval_end(struct clo_inval *iv, struct clo_range r)
 struct clo_inval_snap clo_inval_snapshot(const struct clo_inval *iv, uint64_t index)
 {
 	struct clo_inval_snap s = {
+		.any = clo_a64_get(&iv->any),
 		.all = clo_a64_get(&iv->all),
 		.stripe = clo_a64_get(&iv->stripe[stripe_of(index >> BLOCK_SHIFT)]),
 	};
@@ -61,6 +63,13 @@ bool clo_inval_retry(const struct clo_inval *iv, uint64_t index, struct clo_inva
 	uint64_t stripe = clo_a64_get_sc(&iv->stripe[stripe_of(index >> BLOCK_SHIFT)]);
 
 	return all != snap.all || stripe != snap.stripe || PROGRESS(all) || PROGRESS(stripe);
+}
+
+bool clo_inval_retry_any(const struct clo_inval *iv, struct clo_inval_snap snap)
+{
+	uint64_t any = clo_a64_get_sc(&iv->any);
+
+	return any != snap.any || PROGRESS(any);
 }
 
 bool clo_inval_busy(const struct clo_inval *iv, uint64_t index)
