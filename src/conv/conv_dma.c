@@ -1,0 +1,247 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * conv/conv_dma.c - DMA listeners: unmap before to-private, map after to-shared, roll back when one refuses (facts/users.md 1.4, 2).
+ *
+ * They are told only of runs that really change kind. The list is under dma_lock, which every conversion holds shared.
+ */
+#include "conv_internal.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+static bool dma_any(const struct clo_vm *vm)
+{
+	return vm->listeners != NULL;
+}
+
+static void *append(void *array, unsigned count, size_t each, void **grown)
+{
+	void *bigger;
+
+	/* Powers of two: grow when full. */
+	if (count && (count & (count - 1)))
+		return array;
+	bigger = clo_alloc(each * (count ? 2ULL * count : 1));
+	if (!bigger)
+		return NULL;
+	if (count)
+		memcpy(bigger, array, each * count);
+	clo_free(array);
+	*grown = bigger;
+	return bigger;
+}
+
+static int add_range(struct conv_dma *d, struct clo_dma_range r)
+{
+	void *grown = d->ranges;
+
+	if (!append(d->ranges, d->range_count, sizeof(*d->ranges), &grown))
+		return -ENOMEM;
+	d->ranges = grown;
+	d->ranges[d->range_count++] = r;
+	return 0;
+}
+
+/* Remember @pages, all of one kind now, as a run that changes. */
+static int add_run(struct conv_dma *d, struct clo_attr *attr, struct clo_range pages)
+{
+	void *grown = d->runs;
+	int ret;
+
+	if (!append(d->runs, d->run_count, sizeof(*d->runs), &grown))
+		return -ENOMEM;
+	d->runs = grown;
+	d->runs[d->run_count] = (struct conv_run){ .attr = attr, .pages = pages };
+	ret = clo_attr_prepare(attr, pages, &d->runs[d->run_count].undo);
+	if (ret == 0)
+		d->run_count++;
+	return ret;
+}
+
+struct collect {
+	struct conv_dma *d;
+	struct clo_gmem *g;
+	int ret;
+};
+
+static void collect_gfns(void *arg, struct clo_range index, struct clo_range gfns)
+{
+	struct collect *k = arg;
+	struct clo_dma_range r = {
+		.gpa = gfns.start << CLO_PAGE_SHIFT,
+		.bytes = clo_range_len(gfns) << CLO_PAGE_SHIFT,
+		.gmem = k->g,
+		.gmem_offset = index.start << CLO_PAGE_SHIFT,
+	};
+
+	if (k->ret == 0)
+		k->ret = add_range(k->d, r);
+}
+
+int conv_dma_collect_inplace(struct conv *c)
+{
+	for (unsigned i = 0; dma_any(c->vm) && i < c->seg_count; i++) {
+		struct conv_seg *seg = &c->segs[i];
+		struct clo_attr *attr = clo_gmem_attr(seg->g);
+
+		for (uint64_t at = seg->index.start; at < seg->index.end;) {
+			struct collect k = { .d = &c->dma, .g = seg->g };
+			bool is_private;
+			struct clo_range run = clo_attr_run(attr, at, seg->index.end, &is_private);
+
+			at = run.end;
+			if (is_private == c->to_private)
+				continue;
+			k.ret = add_run(&c->dma, attr, run);
+			if (k.ret == 0)
+				clo_gmem_for_each_gfn(seg->g, run, collect_gfns, &k);
+			if (k.ret)
+				return k.ret;
+		}
+	}
+	return 0;
+}
+
+/* The shared side of a slot is the VMM's memory. */
+static int collect_slot(void *arg, const struct clo_slot *slot, struct clo_range gfns)
+{
+	struct clo_dma_range r = {
+		.gpa = gfns.start << CLO_PAGE_SHIFT,
+		.bytes = clo_range_len(gfns) << CLO_PAGE_SHIFT,
+		.hva = clo_slot_hva(slot, clo_gfn(gfns.start)).a,
+	};
+
+	return slot->hva.a ? add_range(arg, r) : 0;
+}
+
+int conv_dma_collect_gfns(struct conv_dma *d, struct clo_vm *vm, struct clo_range gfns, bool to_private)
+{
+	for (uint64_t at = gfns.start; dma_any(vm) && at < gfns.end;) {
+		bool is_private;
+		struct clo_range run = clo_attr_run(vm->attr, at, gfns.end, &is_private);
+		int ret;
+
+		at = run.end;
+		if (is_private == to_private)
+			continue;
+		ret = add_run(d, vm->attr, run);
+		if (ret == 0)
+			ret = clo_slots_for_each(vm->slots, 0, run, collect_slot, d);
+		if (ret)
+			return ret;
+	}
+	return 0;
+}
+
+void conv_dma_release(struct conv_dma *d)
+{
+	for (unsigned i = 0; i < d->run_count; i++)
+		clo_attr_reserve_release(&d->runs[i].undo);
+	clo_free(d->runs);
+	clo_free(d->ranges);
+}
+
+void conv_dma_restore_attr(struct conv_dma *d, bool is_private)
+{
+	for (unsigned i = 0; i < d->run_count; i++)
+		clo_attr_commit(d->runs[i].attr, d->runs[i].pages, is_private, &d->runs[i].undo);
+}
+
+static int tell(const struct clo_dma_listener *l, const struct clo_dma_range *r, bool map)
+{
+	int (*fn)(void *, const struct clo_dma_range *) = map ? l->map : l->unmap;
+
+	return fn ? fn(l->arg, r) : 0;
+}
+
+/* Tell the opposite of @map for the first @ranges ranges to @l. */
+static void take_back(struct clo_vm *vm, const struct clo_dma_listener *l, const struct conv_dma *d, unsigned ranges, bool map)
+{
+	while (ranges-- > 0) {
+		if (tell(l, &d->ranges[ranges], !map))
+			clo_stat_add(&vm->undo_failures, 1);
+	}
+}
+
+int conv_dma_tell(struct clo_vm *vm, const struct conv_dma *d, bool map, char *who, size_t who_size)
+{
+	for (struct clo_vm_listener *e = vm->listeners; e; e = e->next) {
+		for (unsigned i = 0; i < d->range_count; i++) {
+			int ret = tell(e->l, &d->ranges[i], map);
+
+			if (ret == 0)
+				continue;
+			snprintf(who, who_size, "%s", e->l->name ? e->l->name : "");
+			if (clo_broken(CLO_BREAK_UNDO))
+				return ret;
+			take_back(vm, e->l, d, i, map);
+			for (struct clo_vm_listener *before = vm->listeners; before != e; before = before->next)
+				take_back(vm, before->l, d, d->range_count, map);
+			return ret;
+		}
+	}
+	return 0;
+}
+
+int clo_dma_listener_add(struct clo_vm *vm, const struct clo_dma_listener *l)
+{
+	struct clo_vm_listener *e = clo_alloc(sizeof(*e));
+	int ret = 0;
+
+	if (!e)
+		return -ENOMEM;
+	e->l = l;
+	clo_rwlock_wrlock(&vm->dma_lock);
+	for (struct clo_vm_listener *x = vm->listeners; x; x = x->next) {
+		if (x->l == l)
+			ret = -EEXIST;
+	}
+	if (ret == 0) {
+		e->next = vm->listeners;
+		vm->listeners = e;
+	}
+	clo_rwlock_unlock(&vm->dma_lock);
+	if (ret)
+		clo_free(e);
+	return ret;
+}
+
+int clo_dma_listener_remove(struct clo_vm *vm, const struct clo_dma_listener *l)
+{
+	struct clo_vm_listener *gone = NULL;
+
+	clo_rwlock_wrlock(&vm->dma_lock);
+	for (struct clo_vm_listener **p = &vm->listeners; *p; p = &(*p)->next) {
+		if ((*p)->l == l) {
+			gone = *p;
+			*p = gone->next;
+			break;
+		}
+	}
+	clo_rwlock_unlock(&vm->dma_lock);
+	clo_free(gone);
+	return gone ? 0 : -ENOENT;
+}
+
+/* A pin that comes from a map callback: the conversion holds the range already. */
+int clo_dma_pin(struct clo_gmem *gmem, uint64_t off, uint64_t len, const char *holder, struct clo_gmem_pin **out,
+		uint64_t *err_off)
+{
+	return clo_gmem_pin(gmem, off, len, holder, out, err_off);
+}
+
+int clo_vm_pin(struct clo_gmem *gmem, uint64_t off, uint64_t len, const char *holder, struct clo_gmem_pin **out,
+	       uint64_t *err_off)
+{
+	struct clo_range r = clo_range(off >> CLO_PAGE_SHIFT, (off >> CLO_PAGE_SHIFT) + (len >> CLO_PAGE_SHIFT));
+	struct clo_rangelock_hold hold;
+	int ret;
+
+	if (!clo_is_aligned(off | len, CLO_PAGE_SIZE) || len == 0 || off + len < off)
+		return -EINVAL;
+	clo_rangelock_lock(clo_gmem_ranges(gmem), r, &hold);
+	ret = clo_gmem_pin(gmem, off, len, holder, out, err_off);
+	clo_rangelock_unlock(clo_gmem_ranges(gmem), &hold);
+	return ret;
+}

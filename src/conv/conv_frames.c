@@ -1,0 +1,283 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * conv/conv_frames.c - the folios of a conversion: collect and lock, check pins, change, turn back.
+ *
+ * The collection (a bit per page) is what makes a folio ours: while the file's invalidation is in progress an allocation that
+ * comes too late appears for a moment, locked by its own thread, and goes away again; it must not be taken for one of ours.
+ */
+#include "conv_internal.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <string.h>
+
+#define WINDOW_PAGES (1ULL << CLO_MAX_FOLIO_ORDER)
+
+static size_t words_of(const struct conv_seg *seg)
+{
+	return (size_t)((clo_range_len(seg->work) + 63) / 64);
+}
+
+int conv_frames_prepare(struct conv_seg *seg)
+{
+	size_t words = words_of(seg);
+
+	if (words <= CLO_ARRAY_SIZE(seg->locked_inline))
+		seg->locked = seg->locked_inline;
+	else
+		seg->locked = clo_alloc_sparse(words * sizeof(uint64_t));
+	return seg->locked ? 0 : -ENOMEM;
+}
+
+void conv_frames_release(struct conv_seg *seg)
+{
+	if (seg->locked && seg->locked != seg->locked_inline)
+		clo_free_sparse(seg->locked, words_of(seg) * sizeof(uint64_t));
+	clo_free(seg->content);
+}
+
+static void mark(struct conv_seg *seg, uint64_t index, bool on)
+{
+	uint64_t bit = index - seg->work.start;
+
+	if (on)
+		seg->locked[bit / 64] |= 1ULL << bit % 64;
+	else
+		seg->locked[bit / 64] &= ~(1ULL << bit % 64);
+}
+
+/* First marked index >= @from, or work.end. */
+static uint64_t next_marked(const struct conv_seg *seg, uint64_t from)
+{
+	uint64_t bit = from - seg->work.start;
+	size_t words = words_of(seg);
+
+	for (size_t w = (size_t)(bit / 64); w < words; w++) {
+		uint64_t rest = seg->locked[w];
+
+		if (w == bit / 64)
+			rest &= ~0ULL << bit % 64;
+		if (rest)
+			return seg->work.start + w * 64 + (uint64_t)__builtin_ctzll(rest);
+	}
+	return seg->work.end;
+}
+
+static struct clo_pfn pfn_of(const struct conv_seg *seg, uint64_t index)
+{
+	struct clo_pfn pfn = clo_pfn(0);
+	bool there = clo_gmem_pfn(seg->g, index, &pfn);
+
+	assert(there);
+	(void)there;
+	return pfn;
+}
+
+#define FOR_EACH_MARKED(seg, index) \
+	for (uint64_t index = next_marked(seg, (seg)->work.start); index < (seg)->work.end; \
+	     index = index + 1 < (seg)->work.end ? next_marked(seg, index + 1) : (seg)->work.end)
+
+void conv_frames_unlock(struct conv_seg *seg)
+{
+	struct clo_pagedb *db = clo_gmem_pagedb(seg->g);
+
+	FOR_EACH_MARKED (seg, index)
+		clo_page_unlock(db, pfn_of(seg, index));
+}
+
+void conv_frames_forget(struct conv_seg *seg)
+{
+	conv_frames_unlock(seg);
+	FOR_EACH_MARKED (seg, index)
+		mark(seg, index, false);
+}
+
+/* Lock and take in the folio that holds @index; returns the index after it. */
+static int take_folio(struct conv *c, struct conv_seg *seg, struct clo_pfn pfn, uint64_t *index)
+{
+	struct clo_pagedb *db = clo_gmem_pagedb(seg->g);
+	struct clo_frame_info f;
+	struct clo_pfn head, pinned;
+	uint64_t first;
+
+	if (!clo_page_lock(db, pfn, &head)) {
+		*index += 1;
+		return 0;
+	}
+	f = clo_frame_get(db, head);
+	first = *index - (pfn.n - head.n);
+	*index = first + (1ULL << f.order);
+	if ((f.state == CLO_FRAME_PRIVATE) == c->to_private) {
+		clo_page_unlock(db, head);
+		return 0;
+	}
+	mark(seg, first, true);
+	if (f.order > 0)
+		seg->splits = true;
+	if (c->to_private && !clo_broken(CLO_BREAK_PIN_CHECK) && clo_page_pins(db, head, &pinned)) {
+		conv_fail_at(c, seg->g, first + (pinned.n - head.n));
+		return -EAGAIN;
+	}
+	return 0;
+}
+
+int conv_frames_lock(struct conv *c, struct conv_seg *seg)
+{
+	struct clo_pagedb *db = clo_gmem_pagedb(seg->g);
+
+	for (uint64_t index = seg->index.start; index < seg->index.end;) {
+		enum clo_frame_state state;
+		struct clo_pfn pfn;
+		int ret;
+
+		if (!clo_gmem_pfn(seg->g, index, &pfn)) {
+			index = clo_align_down(index, WINDOW_PAGES) + WINDOW_PAGES;
+			continue;
+		}
+		state = clo_frame_get(db, pfn).state;
+		if (state == CLO_FRAME_FREE || state == CLO_FRAME_LEAKED) {
+			index++;
+			continue;
+		}
+		ret = take_folio(c, seg, pfn, &index);
+		if (ret) {
+			conv_frames_forget(seg);
+			return ret;
+		}
+	}
+	return 0;
+}
+
+/* The pages of the folio at @first that are converted. */
+static struct clo_range folio_pages(struct conv_seg *seg, uint64_t first)
+{
+	unsigned order = clo_frame_get(clo_gmem_pagedb(seg->g), pfn_of(seg, first)).order;
+
+	return clo_range_clip(clo_range(first, first + (1ULL << order)), seg->index);
+}
+
+int conv_frames_save(struct conv_seg *seg)
+{
+	struct clo_pagedb *db = clo_gmem_pagedb(seg->g);
+	uint64_t pages = 0, at = 0;
+
+	FOR_EACH_MARKED (seg, index)
+		pages += clo_range_len(folio_pages(seg, index));
+	if (pages == 0)
+		return 0;
+	seg->content = clo_alloc((size_t)(pages * CLO_PAGE_SIZE));
+	if (!seg->content)
+		return -ENOMEM;
+	FOR_EACH_MARKED (seg, index) {
+		struct clo_range r = folio_pages(seg, index);
+		size_t bytes = (size_t)(clo_range_len(r) * CLO_PAGE_SIZE);
+
+		memcpy(seg->content + at, clo_page_addr(db, pfn_of(seg, r.start)), bytes);
+		at += bytes;
+	}
+	return 0;
+}
+
+/* Pieces outside the range stay private and are let go; those inside join the collection. */
+static void split_folio(struct conv_seg *seg, uint64_t first)
+{
+	struct clo_pagedb *db = clo_gmem_pagedb(seg->g);
+	struct clo_pfn head = pfn_of(seg, first);
+	unsigned order = clo_frame_get(db, head).order;
+	int ret = clo_page_split(db, head);
+
+	assert(ret == 0); /* its leaves were zapped before */
+	(void)ret;
+	for (uint64_t i = 0; i < 1ULL << order; i++) {
+		bool inside = clo_range_contains(seg->index, first + i);
+
+		mark(seg, first + i, inside);
+		if (!inside)
+			clo_page_unlock(db, clo_pfn(head.n + i));
+	}
+}
+
+static void commit_folio(struct conv *c, struct conv_seg *seg, uint64_t index)
+{
+	struct clo_pagedb *db = clo_gmem_pagedb(seg->g);
+	struct clo_pfn pfn = pfn_of(seg, index);
+	int ret;
+
+	/* Mail 4: the up-to-date flag goes with the content policy. Towards the guest the zeroing waits for the next use; towards the host it is
+	 * done now, because a host mapping or a device may look at once. */
+	if (seg->zero && !clo_broken(CLO_BREAK_ZERO)) {
+		if (c->to_private)
+			clo_page_set_uptodate(db, pfn, false);
+		else
+			clo_page_zero(db, pfn);
+	}
+	if (!seg->zero && clo_broken(CLO_BREAK_PRESERVE))
+		clo_page_zero(db, pfn);
+	ret = clo_page_step(db, pfn, c->to_private ? CLO_FRAME_MAKE_PRIVATE : CLO_FRAME_MAKE_SHARED);
+	assert(ret == 0); /* pins were checked under the same folio lock */
+	(void)ret;
+	if (clo_gmem_flags(seg->g) & CLO_GMEM_NO_DIRECT_MAP)
+		clo_page_set_direct(db, pfn, !c->to_private);
+}
+
+void conv_frames_commit(struct conv *c, struct conv_seg *seg)
+{
+	struct clo_pagedb *db = clo_gmem_pagedb(seg->g);
+
+	if (seg->splits) {
+		FOR_EACH_MARKED (seg, index) {
+			if (clo_frame_get(db, pfn_of(seg, index)).order > 0)
+				split_folio(seg, index);
+		}
+	}
+	FOR_EACH_MARKED (seg, index)
+		commit_folio(c, seg, index);
+}
+
+static void tell_inaccessible(void *arg, struct clo_range index, struct clo_range gfns)
+{
+	struct clo_vm *vm = arg;
+
+	(void)index;
+	vm->prepare_inaccessible(vm->prepare_arg, gfns.start << CLO_PAGE_SHIFT, clo_range_len(gfns));
+}
+
+bool conv_frames_revert(struct conv_seg *seg)
+{
+	struct clo_pagedb *db = clo_gmem_pagedb(seg->g);
+	size_t at = 0;
+
+	/* Nobody can have pinned a page but a listener that kept one after it was told to unmap. */
+	FOR_EACH_MARKED (seg, index) {
+		if (!clo_page_lock(db, pfn_of(seg, index), NULL))
+			assert(!"a folio vanished under its range lock");
+	}
+	FOR_EACH_MARKED (seg, index) {
+		if (clo_page_pins(db, pfn_of(seg, index), NULL)) {
+			conv_frames_unlock(seg);
+			return false;
+		}
+	}
+	FOR_EACH_MARKED (seg, index) {
+		struct clo_pfn pfn = pfn_of(seg, index);
+		int ret = clo_page_step(db, pfn, CLO_FRAME_MAKE_PRIVATE);
+
+		assert(ret == 0);
+		(void)ret;
+		if (seg->content)
+			memcpy(clo_page_addr(db, pfn), seg->content + at, CLO_PAGE_SIZE);
+		at += CLO_PAGE_SIZE;
+		if (clo_gmem_flags(seg->g) & CLO_GMEM_NO_DIRECT_MAP)
+			clo_page_set_direct(db, pfn, false);
+	}
+	conv_frames_unlock(seg);
+	return true;
+}
+
+void conv_frames_tell_inaccessible(struct conv *c, struct conv_seg *seg)
+{
+	if (!c->vm->prepare_inaccessible)
+		return;
+	FOR_EACH_MARKED (seg, index)
+		clo_gmem_for_each_gfn(seg->g, folio_pages(seg, index), tell_inaccessible, c->vm);
+}

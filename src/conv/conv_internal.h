@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* conv/conv_internal.h - what the files of module conv share. */
+#ifndef CLO_CONV_CONV_INTERNAL_H
+#define CLO_CONV_CONV_INTERNAL_H
+
+#include "conv.h"
+
+/*
+ * What has to be put back when a DMA listener refuses after the change, and what to tell the listeners: the runs that really change kind.
+ * Collected before anything changes, and only when there are listeners.
+ */
+struct conv_run {
+	struct clo_attr *attr;
+	struct clo_range pages; /* indexes of attr */
+	struct clo_attr_reserve undo;
+};
+struct conv_dma {
+	struct conv_run *runs;
+	struct clo_dma_range *ranges;
+	unsigned run_count, range_count;
+};
+
+/* A part of one guest_memfd. */
+struct conv_seg {
+	struct clo_gmem *g;
+	struct clo_range index; /* what is converted */
+	struct clo_range work;	/* index, rounded out to the file's huge pages */
+	struct clo_rangelock_hold hold;
+	struct clo_attr_reserve attr;
+	uint64_t *locked;	   /* bit per page of work: head of a folio that this conversion owns */
+	uint64_t locked_inline[8]; /* enough for a call of 2M */
+	uint8_t *content;	   /* zero policy with listeners: the bytes to put back */
+	bool zero;
+	bool splits; /* a huge folio has to be split */
+};
+
+struct conv {
+	struct clo_vm *vm;
+	bool to_private;
+	bool dry_run;
+	uint64_t wait_ns; /* for pins */
+	struct conv_seg *segs;
+	unsigned seg_count, seg_cap;
+	struct conv_seg seg_inline;
+	struct conv_dma dma;
+	/* Failure report. */
+	struct clo_gmem *err_gmem;
+	uint64_t err_index;
+	char holder[32];
+};
+
+/* conv_plan.c */
+void conv_init(struct conv *c, struct clo_vm *vm, bool to_private);
+int conv_add_seg(struct conv *c, struct clo_gmem *g, struct clo_range index) CLO_MUST_USE;
+void conv_lock_ranges(struct conv *c);
+void conv_unlock_ranges(struct conv *c);
+bool conv_is_noop(struct conv *c);
+void conv_release(struct conv *c);
+void conv_fail_at(struct conv *c, struct clo_gmem *g, uint64_t index);
+
+/* conv_frames.c: folios of a part. lock collects them, commit changes them, revert turns back; unlock leaves the collection for revert. */
+int conv_frames_prepare(struct conv_seg *seg) CLO_MUST_USE;		 /* -ENOMEM */
+int conv_frames_lock(struct conv *c, struct conv_seg *seg) CLO_MUST_USE; /* -EAGAIN pinned: all unlocked again */
+void conv_frames_unlock(struct conv_seg *seg);
+void conv_frames_forget(struct conv_seg *seg); /* unlock, and the collection is empty */
+int conv_frames_save(struct conv_seg *seg) CLO_MUST_USE; /* -ENOMEM; content of all collected folios */
+void conv_frames_commit(struct conv *c, struct conv_seg *seg);
+void conv_frames_tell_inaccessible(struct conv *c, struct conv_seg *seg);
+bool conv_frames_revert(struct conv_seg *seg); /* false: a page is pinned and stays shared */
+void conv_frames_release(struct conv_seg *seg);
+
+/* conv_stage2.c */
+void conv_stage2_begin(struct conv *c);
+void conv_stage2_commit(struct conv *c);
+void conv_stage2_end(struct conv *c);
+
+/* conv_inplace.c */
+int conv_inplace(struct conv *c) CLO_MUST_USE;
+
+/* conv_backings.c: the VM owns the attribute. @free_other: the engine's conversion; else KVM's, which frees nothing. */
+int conv_backings(struct clo_vm *vm, struct clo_range gfns, bool to_private, bool free_other,
+		  struct clo_convert *out) CLO_MUST_USE;
+
+/* conv_dma.c */
+int conv_dma_collect_inplace(struct conv *c) CLO_MUST_USE;				       /* -ENOMEM */
+int conv_dma_collect_gfns(struct conv_dma *d, struct clo_vm *vm, struct clo_range gfns, bool to_private) CLO_MUST_USE;
+void conv_dma_release(struct conv_dma *d);
+/* Tell every listener of every range; when one refuses, those told before are told the opposite. */
+int conv_dma_tell(struct clo_vm *vm, const struct conv_dma *d, bool map, char *who, size_t who_size) CLO_MUST_USE;
+void conv_dma_restore_attr(struct conv_dma *d, bool is_private);
+
+#endif

@@ -1,0 +1,146 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * vm/host.c - the simulated host: frame pool, host views, VM ids.
+ */
+#include "vm_internal.h"
+
+#include <errno.h>
+#include <string.h>
+
+#define DEFAULT_MEM_BYTES (64ULL << 30)
+#define VM_ID_END	  65536U
+
+static const enum clo_view_level view_of_config[] = {
+	[CLO_HOST_VIEW_AUTO] = CLO_VIEW_AUTO,
+	[CLO_HOST_VIEW_UFFD] = CLO_VIEW_UFFD,
+	[CLO_HOST_VIEW_REMAP] = CLO_VIEW_REMAP,
+	[CLO_HOST_VIEW_SOFT] = CLO_VIEW_SOFT,
+};
+
+static int host_check_config(const struct clo_host_config *cfg, struct clo_host_config *out)
+{
+	*out = (struct clo_host_config){ .size = sizeof(*out) };
+	if (cfg) {
+		if (cfg->size == 0)
+			return -EINVAL;
+		memcpy(out, cfg, cfg->size < sizeof(*out) ? cfg->size : sizeof(*out));
+	}
+	if (out->mem_bytes == 0)
+		out->mem_bytes = DEFAULT_MEM_BYTES;
+	if (out->view >= CLO_ARRAY_SIZE(view_of_config) || out->reserved != 0 || out->hugetlb > 1 ||
+	    !clo_is_aligned(out->mem_bytes, CLO_PAGE_SIZE))
+		return -EINVAL;
+	return 0;
+}
+
+static int host_make_pool(struct clo_host *host, const struct clo_host_config *cfg)
+{
+	uint64_t frames = cfg->mem_bytes >> CLO_PAGE_SHIFT;
+	enum clo_pool_kind kind = CLO_POOL_MEMFD;
+	int ret;
+
+	if (cfg->view == CLO_HOST_VIEW_SOFT)
+		kind = CLO_POOL_ANON;
+	else if (cfg->hugetlb)
+		kind = CLO_POOL_HUGETLB;
+	ret = clo_pagedb_create(kind, frames, 0, &host->db);
+	if (ret)
+		return ret;
+	ret = clo_view_host_create(host->db, view_of_config[cfg->view], &host->views);
+	if (ret)
+		clo_pagedb_destroy(host->db);
+	return ret;
+}
+
+int clo_host_create(const struct clo_host_config *cfg, struct clo_host **out)
+{
+	struct clo_host_config c;
+	struct clo_host *host;
+	int ret = host_check_config(cfg, &c);
+
+	if (ret)
+		return ret;
+	host = clo_alloc(sizeof(*host));
+	if (!host)
+		return -ENOMEM;
+	ret = host_make_pool(host, &c);
+	if (ret) {
+		clo_free(host);
+		return ret;
+	}
+	clo_mutex_init(&host->lock, CLO_RANK_HOST, "host");
+	*out = host;
+	return 0;
+}
+
+int clo_host_destroy(struct clo_host *host)
+{
+	bool busy;
+
+	if (!host)
+		return 0;
+	clo_mutex_lock(&host->lock);
+	busy = host->vms != NULL;
+	clo_mutex_unlock(&host->lock);
+	if (busy)
+		return -EBUSY;
+	clo_rcu_barrier();
+	clo_view_host_destroy(host->views);
+	clo_pagedb_destroy(host->db);
+	clo_mutex_destroy(&host->lock);
+	clo_free(host);
+	return 0;
+}
+
+uint32_t clo_host_view(const struct clo_host *host)
+{
+	enum clo_view_level level = clo_view_host_level(host->views);
+
+	for (uint32_t i = 0; i < CLO_ARRAY_SIZE(view_of_config); i++) {
+		if (view_of_config[i] == level)
+			return i;
+	}
+	return CLO_HOST_VIEW_AUTO;
+}
+
+void clo_host_stats(const struct clo_host *host, struct clo_host_stats *out)
+{
+	struct clo_pagedb_stats s;
+
+	clo_pagedb_stats(host->db, &s);
+	*out = (struct clo_host_stats){
+		.frames_limit = s.frames_limit,
+		.frames_used = s.frames_used,
+		.frames_leaked = s.frames_leaked,
+	};
+}
+
+int clo_host_id_take(struct clo_host *host, struct clo_vm *vm)
+{
+	uint32_t id = 1;
+
+	clo_mutex_lock(&host->lock);
+	while (id < VM_ID_END && (host->id_used[id / 8] & (1U << id % 8)))
+		id++;
+	if (id < VM_ID_END) {
+		host->id_used[id / 8] |= (uint8_t)(1U << id % 8);
+		vm->id = id;
+		vm->next = host->vms;
+		host->vms = vm;
+	}
+	clo_mutex_unlock(&host->lock);
+	return id < VM_ID_END ? 0 : -EMFILE;
+}
+
+void clo_host_id_give(struct clo_host *host, struct clo_vm *vm)
+{
+	clo_mutex_lock(&host->lock);
+	for (struct clo_vm **p = &host->vms; *p; p = &(*p)->next) {
+		if (*p == vm) {
+			*p = vm->next;
+			break;
+		}
+	}
+	host->id_used[vm->id / 8] &= (uint8_t)~(1U << vm->id % 8);
+	clo_mutex_unlock(&host->lock);
+}

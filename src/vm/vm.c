@@ -1,0 +1,263 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * vm/vm.c - life of a VM, its files and memslots.
+ */
+#include "vm_internal.h"
+
+#include <errno.h>
+#include <string.h>
+
+#define ATTR_GFNS (1ULL << 52) /* every gfn: attributes need no memslot (facts/kvm.md 2) */
+
+static int vm_check_config(const struct clo_vm_config *cfg, struct clo_vm_config *out)
+{
+	const struct clo_trust_ops *trust;
+
+	*out = (struct clo_vm_config){ .size = sizeof(*out) };
+	if (!cfg || cfg->size == 0)
+		return -EINVAL;
+	memcpy(out, cfg, cfg->size < sizeof(*out) ? cfg->size : sizeof(*out));
+	trust = clo_trust_find(out->type);
+	if (!trust || out->attr_owner > CLO_ATTR_OWNER_GMEM || out->max_level > CLO_LEVEL_COUNT)
+		return -EINVAL;
+	if (out->flags & ~(CLO_VM_TYPED_ACCESS | CLO_VM_CONVERT_ON_HYPERCALL))
+		return -EINVAL;
+	if ((out->flags & CLO_VM_TYPED_ACCESS) && !trust->may_type_access)
+		return -EINVAL;
+	return 0;
+}
+
+static int vm_make_parts(struct clo_vm *vm)
+{
+	struct clo_slots_config sc = {
+		.as_count = vm->trust->as_count,
+		.valid_flags = vm->trust->mem_flags,
+		.owner = vm->id,
+		.flush = clo_vm_slot_flush,
+		.write_protect = clo_vm_slot_write_protect,
+		.arg = vm,
+	};
+	int ret = clo_mmu_init(&vm->mmu);
+
+	if (ret)
+		return ret;
+	ret = clo_slots_create(&sc, &vm->slots);
+	if (ret)
+		goto out_mmu;
+	if (vm->attr_owner == CLO_ATTR_OWNER_VM)
+		ret = clo_attr_create(ATTR_GFNS, false, &vm->attr);
+	if (ret == 0)
+		return 0;
+	clo_slots_destroy(vm->slots);
+out_mmu:
+	clo_mmu_destroy(&vm->mmu);
+	return ret;
+}
+
+int clo_vm_create(struct clo_host *host, const struct clo_vm_config *cfg, struct clo_vm **out)
+{
+	struct clo_vm_config c;
+	struct clo_vm *vm;
+	int ret = vm_check_config(cfg, &c);
+
+	if (ret)
+		return ret;
+	vm = clo_alloc(sizeof(*vm));
+	if (!vm)
+		return -ENOMEM;
+	vm->host = host;
+	vm->trust = clo_trust_find(c.type);
+	vm->attr_owner = c.attr_owner;
+	vm->flags = c.flags;
+	vm->exit_hypercall = c.exit_hypercall != 0 || (c.flags & CLO_VM_CONVERT_ON_HYPERCALL);
+	vm->max_level = c.max_level ? (enum clo_level)(c.max_level - 1) : CLO_LEVEL_1G;
+	ret = clo_host_id_take(host, vm);
+	if (ret)
+		goto out_free;
+	ret = vm_make_parts(vm);
+	if (ret)
+		goto out_id;
+	clo_mutex_init(&vm->lock, CLO_RANK_VM, "vm");
+	clo_rwlock_init(&vm->dma_lock, CLO_RANK_VM, "dma listeners");
+	clo_rangelock_init(&vm->ranges, CLO_RANK_RANGE, "vm ranges");
+	*out = vm;
+	return 0;
+out_id:
+	clo_host_id_give(host, vm);
+out_free:
+	clo_free(vm);
+	return ret;
+}
+
+static void vm_free_lists(struct clo_vm *vm)
+{
+	struct clo_vcpu *vcpu = vm->vcpus;
+	struct clo_vm_listener *l = vm->listeners;
+
+	while (vcpu) {
+		struct clo_vcpu *next = vcpu->next;
+
+		clo_free(vcpu);
+		vcpu = next;
+	}
+	while (l) {
+		struct clo_vm_listener *next = l->next;
+
+		clo_free(l);
+		l = next;
+	}
+}
+
+void clo_vm_destroy(struct clo_vm *vm, struct clo_leak_report *report)
+{
+	if (report)
+		clo_vm_report(vm, report);
+	/* Release the files while the slots still stand: each zaps what its bindings map. */
+	while (vm->gmems)
+		clo_gmem_close(vm->gmems->gmem);
+	clo_vm_zap_now(vm, clo_range(0, CLO_GFN_END), CLO_ZAP_RELEASE);
+	clo_slots_destroy(vm->slots);
+	clo_rcu_barrier();
+	clo_mmu_destroy(&vm->mmu);
+	clo_attr_destroy(vm->attr);
+	clo_rangelock_destroy(&vm->ranges);
+	clo_rwlock_destroy(&vm->dma_lock);
+	clo_mutex_destroy(&vm->lock);
+	vm_free_lists(vm);
+	clo_host_id_give(vm->host, vm);
+	clo_free(vm);
+}
+
+int clo_gmem_create_for(struct clo_vm *vm, uint64_t bytes, uint64_t flags, uint32_t page_order,
+			struct clo_gmem **out)
+{
+	struct clo_vm_gmem *entry = clo_alloc(sizeof(*entry));
+	struct clo_gmem_config cfg = {
+		.size = bytes,
+		.flags = flags,
+		.page_order = page_order,
+		.owner = vm->id,
+		.valid_flags = vm->trust->gmem_flags,
+		.has_private_mem = vm->trust->has_private_mem,
+		.ops = clo_vm_gmem_ops,
+	};
+	int ret;
+
+	if (!entry)
+		return -ENOMEM;
+	if (vm->attr_owner == CLO_ATTR_OWNER_GMEM)
+		cfg.valid_flags |= vm->trust->gmem_flags_gmem_owner;
+	cfg.ops.vm = vm;
+	if (!vm->prepare)
+		cfg.ops.prepare = NULL; /* keeps the fault path of ready folios free of the folio lock */
+	ret = clo_gmem_create(vm->host->db, vm->host->views, &cfg, &entry->gmem);
+	if (ret) {
+		clo_free(entry);
+		return ret;
+	}
+	clo_mutex_lock(&vm->lock);
+	entry->next = vm->gmems;
+	vm->gmems = entry;
+	clo_mutex_unlock(&vm->lock);
+	*out = entry->gmem;
+	return 0;
+}
+
+void clo_gmem_close(struct clo_gmem *gmem)
+{
+	struct clo_vm *vm = clo_gmem_vm(gmem);
+	struct clo_vm_gmem *entry = NULL;
+
+	clo_mutex_lock(&vm->lock);
+	for (struct clo_vm_gmem **p = &vm->gmems; *p; p = &(*p)->next) {
+		if ((*p)->gmem == gmem) {
+			entry = *p;
+			*p = entry->next;
+			break;
+		}
+	}
+	clo_mutex_unlock(&vm->lock);
+	clo_free(entry);
+	clo_gmem_release(gmem);
+}
+
+int clo_vm_set_region(struct clo_vm *vm, const struct clo_region *region)
+{
+	return clo_slots_set_region(vm->slots, region);
+}
+
+int clo_vm_set_holes(struct clo_vm *vm, uint32_t slot_id, uint64_t gpa, uint64_t bytes, bool mapped)
+{
+	struct clo_range gfns = clo_range(gpa >> CLO_PAGE_SHIFT, (gpa + bytes) >> CLO_PAGE_SHIFT);
+	const struct clo_slot *slot;
+	int ret;
+
+	if (!clo_is_aligned(gpa | bytes, CLO_PAGE_SIZE) || bytes == 0 || gpa + bytes <= gpa)
+		return -EINVAL;
+	ret = clo_slots_track_holes(vm->slots, slot_id);
+	if (ret)
+		return ret;
+	clo_slots_lock_shared(vm->slots);
+	clo_rcu_read_lock();
+	slot = clo_slots_find(vm->slots, slot_id >> 16, clo_gfn(gfns.start));
+	if (!slot || slot->id != slot_id || gfns.end > slot->gfns.end) {
+		ret = -EINVAL;
+	} else {
+		/* Inside the invalidation, so that a fault which read the old bit retries. */
+		clo_inval_begin(&vm->mmu.inval, gfns);
+		clo_slot_set_holes(slot, gfns, mapped);
+		if (!mapped && clo_vm_zap(vm, gfns, 1U << CLO_SPACE_SHARED, CLO_ZAP_RW_CHANGE))
+			clo_mmu_shootdown(&vm->mmu);
+		clo_inval_end(&vm->mmu.inval, gfns);
+	}
+	clo_rcu_read_unlock();
+	clo_slots_unlock(vm->slots);
+	return ret;
+}
+
+void clo_vm_set_prepare(struct clo_vm *vm, int (*prepare)(void *arg, uint64_t gpa, uint64_t npages),
+			void (*inaccessible)(void *arg, uint64_t gpa, uint64_t npages), void *arg)
+{
+	vm->prepare = prepare;
+	vm->prepare_inaccessible = inaccessible;
+	vm->prepare_arg = arg;
+}
+
+void clo_vm_stats(struct clo_vm *vm, struct clo_vm_stats *out)
+{
+	*out = (struct clo_vm_stats){
+		.conversions = clo_stat_get(&vm->conversions),
+		.converted_pages = clo_stat_get(&vm->converted_pages),
+		.conversions_failed = clo_stat_get(&vm->conversions_failed),
+		.moved_leaves = clo_stat_get(&vm->moved),
+		.shootdowns = clo_a64_get(&vm->mmu.shootdowns),
+		.ipis = clo_a64_get(&vm->mmu.ipis),
+	};
+	_Static_assert(CLO_ZAP_REASON_COUNT <= CLO_ARRAY_SIZE(out->zaps), "zaps[] holds every reason");
+	for (unsigned i = 0; i < CLO_ZAP_REASON_COUNT; i++)
+		out->zaps[i] = clo_stat_get(&vm->zaps[i]);
+	for (unsigned s = 0; s < CLO_SPACE_COUNT; s++) {
+		struct clo_table_stats ts;
+
+		clo_table_stats(vm->mmu.table[s], &ts);
+		out->table_pages += ts.pages;
+	}
+	clo_mutex_lock(&vm->lock);
+	for (struct clo_vcpu *v = vm->vcpus; v; v = v->next) {
+		out->faults += clo_stat_get(&v->faults);
+		out->faults_fixed += clo_stat_get(&v->fixed);
+		out->faults_retried += clo_stat_get(&v->retried);
+		out->fault_exits += clo_stat_get(&v->exits);
+	}
+	clo_mutex_unlock(&vm->lock);
+}
+
+const char *clo_zap_reason_text(unsigned i)
+{
+	return i < CLO_ZAP_REASON_COUNT ? clo_zap_reason_name((enum clo_zap_reason)i) : NULL;
+}
+
+const char *clo_version(void)
+{
+	return "0.1.0";
+}
