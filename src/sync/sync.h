@@ -19,7 +19,8 @@ enum clo_rank {
 	CLO_RANK_HOST,	      /* list of VMs and guest_memfds of a host */
 	CLO_RANK_VM,	      /* VM-wide: vCPU list, listeners */
 	CLO_RANK_SLOTS,	      /* memslots of a VM (rwlock) */
-	CLO_RANK_RANGE,	      /* range locks of gmems and VM attributes; several may be held, in address order */
+	CLO_RANK_GFNS,	      /* gfn ranges of a VM that owns its attribute */
+	CLO_RANK_RANGE,	      /* index ranges of guest_memfds; several may be held, in address order */
 	CLO_RANK_VIEW,	      /* host views of a gmem */
 	CLO_RANK_ATTR,	      /* writers of an attribute store */
 	CLO_RANK_TABLE,	      /* page-table page allocation and release */

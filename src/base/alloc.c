@@ -1,0 +1,121 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * base/alloc.c - heap memory, with allocations that fail on demand.
+ *
+ * The only caller of malloc in the library. A test walks n = 1, 2, ... over the n-th allocation of
+ * an operation, and after each failure compares clo_alloc_live() with what it was.
+ */
+#include "base/base_alloc.h"
+
+#include <malloc.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#ifdef CLO_TEST
+/* Relaxed: an exact n-th only has a meaning when one thread allocates. */
+static uint64_t fail_at;
+static uint64_t count;
+static int64_t live;
+
+void clo_alloc_fail_at(uint64_t n)
+{
+	__atomic_store_n(&count, 0, __ATOMIC_RELAXED);
+	__atomic_store_n(&fail_at, n, __ATOMIC_RELAXED);
+}
+
+uint64_t clo_alloc_count(void)
+{
+	return __atomic_load_n(&count, __ATOMIC_RELAXED);
+}
+
+uint64_t clo_alloc_live(void)
+{
+	return (uint64_t)__atomic_load_n(&live, __ATOMIC_RELAXED);
+}
+
+bool clo_alloc_injected(void)
+{
+	uint64_t n = __atomic_add_fetch(&count, 1, __ATOMIC_RELAXED);
+
+	return n == __atomic_load_n(&fail_at, __ATOMIC_RELAXED);
+}
+
+void clo_alloc_account(int64_t bytes)
+{
+	__atomic_fetch_add(&live, bytes, __ATOMIC_RELAXED);
+}
+#endif
+
+/* What malloc really gave: the same number again when it is given back. */
+static void account(void *p, int sign)
+{
+#ifdef CLO_TEST
+	if (p)
+		clo_alloc_account(sign * (int64_t)malloc_usable_size(p));
+#else
+	(void)p, (void)sign;
+#endif
+}
+
+void *clo_alloc(size_t bytes)
+{
+	void *p;
+
+	if (clo_alloc_injected())
+		return NULL;
+	if (clo_arena_take(16, bytes, &p))
+		return p;
+	p = calloc(1, bytes ? bytes : 1);
+	account(p, 1);
+	return p;
+}
+
+void *clo_alloc_aligned(size_t align, size_t bytes)
+{
+	void *p;
+
+	if (clo_alloc_injected())
+		return NULL;
+	if (align < sizeof(void *))
+		align = sizeof(void *);
+	if (clo_arena_take(align, bytes, &p))
+		return p;
+	if (posix_memalign(&p, align, bytes ? bytes : 1) != 0)
+		return NULL;
+	memset(p, 0, bytes);
+	account(p, 1);
+	return p;
+}
+
+void clo_free(void *p)
+{
+	if (clo_arena_put(p))
+		return;
+	account(p, -1);
+	free(p);
+}
+
+void *clo_alloc_sparse(size_t bytes)
+{
+	void *p;
+
+	if (clo_alloc_injected())
+		return NULL;
+	if (clo_arena_take_sparse(bytes, &p))
+		return p;
+	p = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
+		 -1, 0);
+	if (p == MAP_FAILED)
+		return NULL;
+	clo_alloc_account((int64_t)bytes);
+	return p;
+}
+
+void clo_free_sparse(void *p, size_t bytes)
+{
+	if (!p || clo_arena_put_sparse(p, bytes))
+		return;
+	munmap(p, bytes);
+	clo_alloc_account(-(int64_t)bytes);
+}
