@@ -15,10 +15,12 @@
  * clo_table_map_commit().
  * THE RULE FOR CHANGERS. clo_inval_begin() over a range that covers every leaf which can be hit: a
  * huge leaf is removed whole, so round out to 2M, or to 1G where 1G leaves are in use. Then change
- * and zap, then clo_mmu_shootdown(), then use the frames again, then clo_inval_end().
+ * and zap, then clo_mmu_flush(), then use the frames again, then clo_inval_end(). Call
+ * clo_mmu_flush() even when the zap has found nothing: another changer may have removed the leaf a
+ * moment ago and not have shot it down yet.
  *
- * Invariant I5: after clo_mmu_shootdown() has returned no vCPU can use a translation that was
- * removed before the call.
+ * Invariant I5: after clo_mmu_flush() or clo_mmu_shootdown() has returned no vCPU can use a
+ * translation that was removed before the call, by whomever.
  * Locks: none. Page-table pages come from clo_alloc and are freed by RCU; entries are atomics.
  */
 #ifndef CLO_TABLE_TABLE_H
@@ -104,7 +106,10 @@ struct clo_map_ctx {
  */
 int clo_table_map_begin(struct clo_table *t, struct clo_gfn gfn, enum clo_level level, bool replace,
 			struct clo_map_ctx *ctx) CLO_MUST_USE;
-/* Publish @spte (present; HUGE exactly when ctx->level > 4K) in the frozen entry. */
+/*
+ * Publish @spte (present; HUGE exactly when ctx->level > 4K) in the frozen entry. In place of an
+ * old leaf: the same pfn; a shoot-down follows when it has fewer rights than the old one.
+ */
 void clo_table_map_commit(struct clo_map_ctx *ctx, uint64_t spte);
 /* Put ctx->old back. */
 void clo_table_map_abort(struct clo_map_ctx *ctx);
@@ -117,8 +122,10 @@ typedef void (*clo_leaf_fn)(void *arg, struct clo_gfn base, enum clo_level level
 
 /*
  * Remove every present leaf that overlaps @r (a huge leaf that sticks out is removed whole), under
- * the rule for changers. Waits for frozen entries. Returns the number of leaves removed. Cost grows
- * with the page-table pages in @r that hold something, not with its length. Cannot fail.
+ * the rule for changers. Waits for frozen entries, also for those of another zap: when it returns
+ * every leaf that has left @r, by whomever, has been told to its @removed. Returns the number of
+ * leaves removed by this call; 0 does not mean that no shoot-down is needed (clo_mmu_flush()). Cost
+ * grows with the page-table pages in @r that hold something, not with its length. Cannot fail.
  */
 uint64_t clo_table_zap(struct clo_table *t, struct clo_range r, clo_leaf_fn removed, void *arg);
 /* Does a present leaf overlap @r? Lock-free snapshot. */
@@ -136,8 +143,8 @@ struct clo_split_reserve {
 };
 /*
  * Reserve the page-table pages that a split of @r needs. 0, or -ENOMEM: @res is empty and nothing
- * has changed. Exact when faults over @r are kept out (inside clo_inval_begin); otherwise a fault
- * may map a huge leaf after it.
+ * has changed. Exact (one page serves both ends if it can) when faults over @r are kept out (inside
+ * clo_inval_begin); otherwise a fault may map a huge leaf after it.
  */
 int clo_table_split_prepare(struct clo_table *t, struct clo_range r,
 			    struct clo_split_reserve *res) CLO_MUST_USE;
@@ -146,7 +153,8 @@ int clo_table_split_prepare(struct clo_table *t, struct clo_range r,
  * @added for each leaf that takes its place, before other threads can see those. A crossing leaf
  * for which @res has no page any more is removed whole: as right, but its neighbours fault again.
  * The smaller leaves have the bits of the huge one, A and D too. Returns the number of huge leaves
- * that left. The caller releases @res.
+ * that left. The caller releases @res. A split alone needs no shoot-down, a removal does:
+ * clo_mmu_flush() knows.
  */
 uint64_t clo_table_split_commit(struct clo_table *t, struct clo_range r,
 				struct clo_split_reserve *res, clo_leaf_fn removed,
@@ -157,12 +165,12 @@ void clo_split_reserve_release(struct clo_split_reserve *res);
 /*
  * Move 4K leaves of @r from one table to the other without a zap: the translation gfn -> pfn does
  * not change, so no TLB entry becomes stale (mail 4: in place, nothing zeroed, untyped guest).
- * Only leaves of level 4K; others are left (the caller zaps them). A leaf is dropped instead when
- * @to has no page-table page for it or another leaf in its place; *@dropped (may be NULL) counts
- * those and a shoot-down is needed. No leaf is ever in both tables; @moved is called before the
- * leaf appears in @to. Under the rule for changers, and the caller keeps other zaps and moves of
- * the same gfns out (range lock): a zap that does one table, then the other could miss the leaf.
- * Returns the number of leaves moved.
+ * Only leaves of level 4K; others are left (the caller zaps them). Missing levels of @to are built.
+ * A leaf is dropped instead when there is no memory for those or another leaf is in its place;
+ * *@dropped (may be NULL) counts those and clo_mmu_flush() is needed. No leaf is ever in both
+ * tables; @moved is called before the leaf appears in @to. Under the rule for changers, and the
+ * caller keeps other zaps and moves of the same gfns out (range lock): a zap that does one table,
+ * then the other could miss the leaf. Returns the number of leaves moved.
  */
 uint64_t clo_table_move(struct clo_table *from, struct clo_table *to, struct clo_range r,
 			clo_leaf_fn moved, clo_leaf_fn dropped_fn, void *arg, uint64_t *dropped);
@@ -197,8 +205,9 @@ struct clo_mmu {
 	struct clo_inval inval;             /* by gfn */
 	struct clo_aptr tlb[CLO_MAX_VCPUS]; /* struct clo_tlb *, set once */
 	struct clo_a32 tlb_count;
-	struct clo_stat shootdowns; /* rounds */
-	struct clo_stat ipis;       /* vCPUs that were in guest mode and had to be waited for */
+	struct clo_a64 flushed[CLO_SPACE_COUNT]; /* removals that a finished round has covered */
+	struct clo_stat shootdowns;              /* rounds */
+	struct clo_stat ipis; /* vCPUs that were in guest mode and had to be waited for */
 };
 /* Both tables, no TLB. @mmu is zero-filled. -ENOMEM: nothing is held. */
 int clo_mmu_init(struct clo_mmu *mmu) CLO_MUST_USE;
@@ -229,5 +238,10 @@ uint64_t clo_mmu_translate(struct clo_mmu *mmu, struct clo_tlb *tlb, struct clo_
  * mode to leave it once. Must not be called in guest mode.
  */
 void clo_mmu_shootdown(struct clo_mmu *mmu);
+/*
+ * A round only if leaves have left either table, by any thread, and no round that began after that
+ * has ended: what a changer calls after its zaps. True: there was a round.
+ */
+bool clo_mmu_flush(struct clo_mmu *mmu);
 
 #endif

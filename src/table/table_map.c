@@ -93,11 +93,7 @@ static int freeze_table(struct clo_table *t, const struct clo_pt_pos *p, uint64_
 	return 0;
 }
 
-/*
- * Levels are missing between the empty entry @p and @level: build them aside with the entry of @gfn
- * frozen, then publish all at once. On success @p is the frozen entry.
- */
-static int freeze_in_new(struct clo_pt_pos *p, uint64_t gfn, unsigned level)
+int clo_pt_freeze_in_new(struct clo_pt_pos *p, uint64_t gfn, unsigned level)
 {
 	struct clo_pt *chain[PT_ROOT_LEVEL];
 	unsigned count = 0;
@@ -112,6 +108,7 @@ static int freeze_in_new(struct clo_pt_pos *p, uint64_t gfn, unsigned level)
 			err = -ENOMEM;
 			goto out_free;
 		}
+		/* Nobody sees the page yet: the swap below publishes it. */
 		clo_a64_init(&pt->e[index], v);
 		clo_a64_init(&pt->state, clo_pt_line(index) + PT_COUNT_ONE);
 		chain[count++] = pt;
@@ -158,7 +155,7 @@ int clo_table_map_begin(struct clo_table *t, struct clo_gfn gfn, enum clo_level 
 	} else if (p.level == (unsigned)level) {
 		err = clo_pt_freeze_empty(&p);
 	} else {
-		err = freeze_in_new(&p, gfn.n, (unsigned)level);
+		err = clo_pt_freeze_in_new(&p, gfn.n, (unsigned)level);
 	}
 	*ctx = (struct clo_map_ctx){
 		.entry = p.e, .old = old, .level = (enum clo_level)p.level, .node = p.pt
@@ -170,6 +167,8 @@ void clo_table_map_commit(struct clo_map_ctx *ctx, uint64_t spte)
 {
 	assert(clo_spte_present(spte) && !clo_pt_is_table(spte));
 	assert(((spte & CLO_SPTE_HUGE) != 0) == (ctx->level != CLO_LEVEL_4K));
+	/* Another frame needs a zap and a shoot-down in between. */
+	assert(ctx->old == 0 || clo_spte_pfn(ctx->old).n == clo_spte_pfn(spte).n);
 	clo_a64_set(ctx->entry, spte);
 }
 

@@ -50,8 +50,26 @@ struct clo_pt {
 };
 
 struct clo_table {
-	struct clo_pt root; /* level 3: 512 GiB an entry; never removed */
+	struct clo_pt root;      /* level 3: 512 GiB an entry; never removed */
+	struct clo_a64 removals; /* {ended:32, in progress:32}, see clo_pt_removal_begin() */
 };
+
+/*
+ * Brackets around the removal of leaves that a TLB may still hold. clo_mmu_flush() asks: is one in
+ * progress, or did one end that no finished shoot-down began after? Begin precedes the first change
+ * of an entry (both seq_cst), so who finds an entry empty also finds the removal that emptied it.
+ * end() moves both halves by one addition: nobody sees it neither in progress nor ended.
+ */
+#define PT_REMOVAL_ONE   1ULL
+#define PT_REMOVAL_ENDED (1ULL << 32)
+static inline void clo_pt_removal_begin(struct clo_table *t)
+{
+	clo_a64_add(&t->removals, PT_REMOVAL_ONE);
+}
+static inline void clo_pt_removal_end(struct clo_table *t)
+{
+	clo_a64_add(&t->removals, PT_REMOVAL_ENDED - PT_REMOVAL_ONE);
+}
 
 static inline unsigned clo_pt_index(uint64_t gfn, unsigned level)
 {
@@ -128,6 +146,11 @@ void clo_pt_release(struct clo_pt *pt, unsigned count);
  * Freeze the empty entry at @p: 0, or -EAGAIN: it is not empty any more, or the page has left.
  */
 int clo_pt_freeze_empty(const struct clo_pt_pos *p);
+/*
+ * Levels are missing between the empty entry @p and @level: build them aside with the entry of @gfn
+ * frozen, then publish all at once. On success @p is the frozen entry. -ENOMEM; -EAGAIN as above.
+ */
+int clo_pt_freeze_in_new(struct clo_pt_pos *p, uint64_t gfn, unsigned level);
 
 /* What a visitor did with an entry. */
 enum clo_pt_next {

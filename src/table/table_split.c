@@ -29,16 +29,26 @@ static bool find_crossing(struct clo_table *t, uint64_t gfn, struct clo_pt_pos *
 	return clo_spte_present(p->v) && clo_pt_base(gfn, p->level) != gfn;
 }
 
-/* Page-table pages to split what crosses @gfn, until nothing does. */
-static unsigned pages_needed(struct clo_table *t, uint64_t gfn)
+/* Page-table pages to split what crosses the ends of @r, until nothing does. Under RCU. */
+static unsigned pages_needed(struct clo_table *t, struct clo_range r)
 {
 	struct clo_pt_pos p;
-	unsigned count = 0;
+	unsigned count = 0, start_level = 0;
 
-	if (!find_crossing(t, gfn, &p))
-		return 0;
-	for (unsigned level = p.level; clo_pt_base(gfn, level) != gfn; level--)
-		count++;
+	if (find_crossing(t, r.start, &p)) {
+		start_level = p.level;
+		for (unsigned l = p.level; clo_pt_base(r.start, l) != r.start; l--)
+			count++;
+	}
+	if (!find_crossing(t, r.end, &p))
+		return count;
+	for (unsigned l = p.level; clo_pt_base(r.end, l) != r.end; l--) {
+		uint64_t base = clo_pt_base(r.end, l);
+
+		/* One page serves both ends when they lie in one leaf, and start crosses it too. */
+		if (l > start_level || base != clo_pt_base(r.start, l) || base == r.start)
+			count++;
+	}
 	return count;
 }
 
@@ -49,7 +59,7 @@ int clo_table_split_prepare(struct clo_table *t, struct clo_range r, struct clo_
 	*res = (struct clo_split_reserve){ 0 };
 	if (r.start < r.end) {
 		clo_rcu_read_lock();
-		needed = pages_needed(t, r.start) + pages_needed(t, r.end);
+		needed = pages_needed(t, r);
 		clo_rcu_read_unlock();
 	}
 	while (res->count < needed) {
@@ -71,6 +81,7 @@ void clo_split_reserve_release(struct clo_split_reserve *res)
 }
 
 struct split {
+	struct clo_table *t;
 	struct clo_split_reserve *res;
 	clo_leaf_fn removed;
 	clo_leaf_fn added;
@@ -99,13 +110,20 @@ static bool split_leaf(struct split *split, struct clo_pt_pos *p, uint64_t gfn)
 {
 	uint64_t base = clo_pt_base(gfn, p->level);
 	uint64_t huge = p->v;
+	bool whole = split->res->count == 0;
 
-	if (!clo_a64_cas(p->e, &p->v, CLO_SPTE_FROZEN))
+	/* Only then does a translation end; else the small leaves go on with it. */
+	if (whole)
+		clo_pt_removal_begin(split->t);
+	if (!clo_a64_cas(p->e, &p->v, CLO_SPTE_FROZEN)) {
+		if (whole)
+			clo_pt_removal_end(split->t);
 		return false;
+	}
 	if (split->removed != NULL)
 		split->removed(split->arg, clo_gfn(base), (enum clo_level)p->level, huge);
 	split->count++;
-	if (split->res->count > 0) {
+	if (!whole) {
 		struct clo_pt *pt = split->res->pages[--split->res->count];
 
 		fill_from_huge(split, pt, huge, p->level, base);
@@ -113,15 +131,16 @@ static bool split_leaf(struct split *split, struct clo_pt_pos *p, uint64_t gfn)
 	} else {
 		clo_a64_set(p->e, 0);
 		clo_pt_release(p->pt, 1);
+		clo_pt_removal_end(split->t);
 	}
 	return true;
 }
 
-static void split_at(struct split *split, struct clo_table *t, uint64_t gfn)
+static void split_at(struct split *split, uint64_t gfn)
 {
 	struct clo_pt_pos p;
 
-	while (find_crossing(t, gfn, &p)) {
+	while (find_crossing(split->t, gfn, &p)) {
 		if (!split_leaf(split, &p, gfn))
 			clo_relax();
 	}
@@ -131,13 +150,19 @@ uint64_t clo_table_split_commit(struct clo_table *t, struct clo_range r,
 				struct clo_split_reserve *res, clo_leaf_fn removed,
 				clo_leaf_fn added, void *arg)
 {
-	struct split split = { .res = res, .removed = removed, .added = added, .arg = arg };
+	struct split split = {
+		.t = t,
+		.res = res,
+		.removed = removed,
+		.added = added,
+		.arg = arg,
+	};
 
 	if (r.start >= r.end)
 		return 0;
 	clo_rcu_read_lock();
-	split_at(&split, t, r.start);
-	split_at(&split, t, r.end);
+	split_at(&split, r.start);
+	split_at(&split, r.end);
 	clo_rcu_read_unlock();
 	return split.count;
 }

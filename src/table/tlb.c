@@ -126,8 +126,13 @@ static uint64_t leaf_4k(const struct clo_leaf *leaf, struct clo_gfn gfn)
 uint64_t clo_mmu_translate(struct clo_mmu *mmu, struct clo_tlb *tlb, struct clo_gfn gfn,
 			   enum clo_space space, uint64_t need)
 {
-	uint64_t spte = clo_tlb_lookup(tlb, gfn, space);
 	struct clo_leaf leaf;
+
+	/* A guest may ask for any address; beyond the bits of a key two gfns would look alike. */
+	if (CLO_UNLIKELY(gfn.n >= PT_GFN_END))
+		return 0;
+
+	uint64_t spte = clo_tlb_lookup(tlb, gfn, space);
 
 	if (CLO_LIKELY(spte != 0 && (spte & need) == need))
 		return spte;
@@ -147,10 +152,38 @@ static bool still_inside(const struct clo_tlb *tlb, uint32_t mode)
 	return clo_a32_get(&tlb->mode) == mode;
 }
 
+/* The removals that had ended when @seen was read are flushed now. Never goes back. */
+static void note_flushed(struct clo_a64 *flushed, uint64_t seen)
+{
+	uint32_t ended = (uint32_t)(seen >> 32);
+	uint64_t old = clo_a64_get(flushed);
+
+	while ((int32_t)(ended - (uint32_t)old) > 0 && !clo_a64_cas(flushed, &old, ended))
+		;
+}
+
+bool clo_mmu_flush(struct clo_mmu *mmu)
+{
+	for (unsigned s = 0; s < CLO_SPACE_COUNT; s++) {
+		uint64_t now = clo_a64_get_sc(&mmu->table[s]->removals);
+
+		if ((uint32_t)now != 0 ||
+		    (uint32_t)(now >> 32) != (uint32_t)clo_a64_get(&mmu->flushed[s])) {
+			clo_mmu_shootdown(mmu);
+			return true;
+		}
+	}
+	return false;
+}
+
 void clo_mmu_shootdown(struct clo_mmu *mmu)
 {
+	uint64_t seen[CLO_SPACE_COUNT];
+
 	if (clo_broken(CLO_BREAK_TLB_FLUSH))
 		return;
+	for (unsigned s = 0; s < CLO_SPACE_COUNT; s++)
+		seen[s] = clo_a64_get_sc(&mmu->table[s]->removals);
 
 	uint32_t count = clo_a32_get_sc(&mmu->tlb_count);
 
@@ -172,4 +205,6 @@ void clo_mmu_shootdown(struct clo_mmu *mmu)
 		while (still_inside(tlb, mode))
 			clo_relax();
 	}
+	for (unsigned s = 0; s < CLO_SPACE_COUNT; s++)
+		note_flushed(&mmu->flushed[s], seen[s]);
 }
