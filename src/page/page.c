@@ -1,0 +1,230 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * page/page.c - the pool: its memory, its frame array, its numbers; and the state machine as data.
+ *
+ * Everything large here is sparse: a default pool has 1 TiB of content and 4 GiB of frame array, of
+ * which only what is used takes memory.
+ */
+#include "page_internal.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/memfd.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#define PFN_SPACE_MAX     (1ULL << 38)
+#define PFN_SPACE_DEFAULT (1ULL << 28) /* 1 TiB */
+#define HUGE_PAGES        512ULL
+#define HUGE_BYTES        (HUGE_PAGES * CLO_PAGE_SIZE)
+
+#define F CLO_FRAME_FREE
+#define S CLO_FRAME_SHARED
+#define P CLO_FRAME_PRIVATE
+#define L CLO_FRAME_LEAKED
+#define X CLO_FRAME_STATE_COUNT /* no such step */
+/* clang-format off */
+const enum clo_frame_state clo_frame_next[CLO_FRAME_STATE_COUNT][CLO_FRAME_OP_COUNT] = {
+	/*                       ALLOC_SHARED ALLOC_PRIVATE MAKE_PRIVATE MAKE_SHARED FREE LEAK */
+	[CLO_FRAME_FREE]    = {  S,           P,            X,           X,          X,   X },
+	[CLO_FRAME_SHARED]  = {  X,           X,            P,           X,          F,   L },
+	[CLO_FRAME_PRIVATE] = {  X,           X,            X,           S,          F,   L },
+	[CLO_FRAME_LEAKED]  = {  X,           X,            X,           X,          X,   X },
+};
+/* clang-format on */
+
+const char *clo_frame_state_name(enum clo_frame_state s)
+{
+	static const char *const name[CLO_FRAME_STATE_COUNT] = { "free", "shared", "private",
+								 "leaked" };
+
+	return (unsigned)s < CLO_FRAME_STATE_COUNT ? name[s] : "?";
+}
+
+const char *clo_frame_op_name(enum clo_frame_op op)
+{
+	static const char *const name[CLO_FRAME_OP_COUNT] = {
+		"alloc_shared", "alloc_private", "make_private", "make_shared", "free", "leak",
+	};
+
+	return (unsigned)op < CLO_FRAME_OP_COUNT ? name[op] : "?";
+}
+
+bool page_pool_back(struct clo_pagedb *db, struct clo_pfn pfn, uint64_t npages)
+{
+	uint64_t start = clo_align_down(pfn.n, HUGE_PAGES);
+	uint64_t end = clo_align_up(pfn.n + npages, HUGE_PAGES);
+
+	if (db->kind != CLO_POOL_HUGETLB)
+		return true;
+	return fallocate(db->fd, FALLOC_FL_KEEP_SIZE, (off_t)(start << CLO_PAGE_SHIFT),
+			 (off_t)((end - start) << CLO_PAGE_SHIFT)) == 0;
+}
+
+static int open_memfd(struct clo_pagedb *db)
+{
+	unsigned flags = MFD_CLOEXEC;
+
+	if (db->kind == CLO_POOL_HUGETLB)
+		flags |= MFD_HUGETLB | MFD_HUGE_2MB;
+	db->fd = memfd_create("cloister-pool", flags);
+	if (db->fd < 0)
+		return -errno;
+	return ftruncate(db->fd, (off_t)db->map_bytes) ? -errno : 0;
+}
+
+/* A HUGETLB pool on a host without a free huge page would fail at the first touch, by a signal: ask
+ * now. */
+static bool probe_huge(struct clo_pagedb *db)
+{
+	if (!page_pool_back(db, clo_pfn(0), 1))
+		return false;
+	clo_page_discard(db, clo_pfn(0), HUGE_PAGES);
+	return true;
+}
+
+static int map_content(struct clo_pagedb *db)
+{
+	void *p;
+	int ret;
+
+	db->map_bytes = (size_t)(db->pfn_space << CLO_PAGE_SHIFT);
+	if (db->kind == CLO_POOL_ANON) {
+		db->base = clo_alloc_sparse(db->map_bytes);
+		return db->base ? 0 : -ENOMEM;
+	}
+	db->map_bytes = (size_t)clo_align_up(db->map_bytes, HUGE_BYTES);
+	ret = open_memfd(db);
+	if (ret)
+		return ret;
+	p = mmap(NULL, db->map_bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, db->fd,
+		 0);
+	if (p == MAP_FAILED)
+		return -ENOMEM;
+	db->base = p;
+	/* A core dump must neither hold guests' memory nor walk 1 TiB. */
+	(void)madvise(p, db->map_bytes, MADV_DONTDUMP);
+	return db->kind == CLO_POOL_HUGETLB && !probe_huge(db) ? -ENOMEM : 0;
+}
+
+static uint64_t default_space(enum clo_pool_kind kind, uint64_t frames_limit)
+{
+	uint64_t space = kind == CLO_POOL_ANON ? 4 * frames_limit : PFN_SPACE_DEFAULT;
+
+	if (space < frames_limit)
+		space = frames_limit;
+	return space < PFN_SPACE_MAX ? space : PFN_SPACE_MAX;
+}
+
+int clo_pagedb_create(enum clo_pool_kind kind, uint64_t frames_limit, uint64_t pfn_space,
+		      struct clo_pagedb **out)
+{
+	struct clo_pagedb *db;
+	int ret;
+
+	if (frames_limit == 0 || frames_limit > PFN_SPACE_MAX)
+		return -EINVAL;
+	if (pfn_space == 0)
+		pfn_space = default_space(kind, frames_limit);
+	if (pfn_space < frames_limit || pfn_space > PFN_SPACE_MAX)
+		return -EINVAL;
+	db = clo_alloc_aligned(_Alignof(struct clo_pagedb), sizeof(*db));
+	if (!db)
+		return -ENOMEM;
+	memset(db, 0, sizeof(*db));
+	db->kind = kind;
+	db->fd = -1;
+	db->frames_limit = frames_limit;
+	db->pfn_space = pfn_space;
+	clo_mutex_init(&db->lock, CLO_RANK_PAGE, "page windows");
+	ret = page_tree_init(&db->tree, pfn_space);
+	if (ret == 0)
+		ret = map_content(db);
+	if (ret == 0) {
+		db->frames = clo_alloc_sparse((size_t)pfn_space * sizeof(*db->frames));
+		ret = db->frames ? 0 : -ENOMEM;
+	}
+	if (ret) {
+		clo_pagedb_destroy(db);
+		return ret;
+	}
+	*out = db;
+	return 0;
+}
+
+void clo_pagedb_destroy(struct clo_pagedb *db)
+{
+	if (!db)
+		return;
+	if (db->frames)
+		clo_free_sparse(db->frames, (size_t)db->pfn_space * sizeof(*db->frames));
+	if (db->base && db->kind == CLO_POOL_ANON)
+		clo_free_sparse(db->base, db->map_bytes);
+	else if (db->base)
+		munmap(db->base, db->map_bytes);
+	if (db->fd >= 0)
+		close(db->fd);
+	page_tree_destroy(&db->tree);
+	clo_mutex_destroy(&db->lock);
+	clo_free(db);
+}
+
+enum clo_pool_kind clo_pagedb_kind(const struct clo_pagedb *db)
+{
+	return db->kind;
+}
+
+int clo_pagedb_fd(const struct clo_pagedb *db)
+{
+	return db->fd;
+}
+
+void clo_pagedb_stats(const struct clo_pagedb *db, struct clo_pagedb_stats *out)
+{
+	*out = (struct clo_pagedb_stats){
+		.frames_limit = db->frames_limit,
+		.frames_used = clo_a64_get(&db->used),
+		.frames_leaked = clo_a64_get(&db->leaked),
+		.frames_nodirect = clo_stat_get(&db->nodirect),
+		.windows = clo_a64_get(&db->windows),
+	};
+}
+
+void *clo_page_addr(const struct clo_pagedb *db, struct clo_pfn pfn)
+{
+	if (clo_pfn_is_user(pfn))
+		return (void *)(uintptr_t)((pfn.n & ~CLO_PFN_USER) << CLO_PAGE_SHIFT);
+	return db->base + (pfn.n << CLO_PAGE_SHIFT);
+}
+
+#ifdef CLO_SYNC_EXPLORE
+/* Old bytes show a leak (I3) where zeroes would hide it. */
+void clo_page_discard(struct clo_pagedb *db, struct clo_pfn pfn, uint64_t npages)
+{
+	(void)db;
+	(void)pfn;
+	(void)npages;
+}
+#else
+void clo_page_discard(struct clo_pagedb *db, struct clo_pfn pfn, uint64_t npages)
+{
+	uint64_t start = pfn.n;
+	uint64_t end = pfn.n + npages;
+
+	if (db->kind == CLO_POOL_HUGETLB) { /* neighbours in a huge page stay */
+		start = clo_align_up(start, HUGE_PAGES);
+		end = clo_align_down(end, HUGE_PAGES);
+	}
+	if (start >= end)
+		return;
+	/* A refusal only costs memory: the content is undefined either way. */
+	if (db->kind == CLO_POOL_ANON)
+		(void)madvise(db->base + (start << CLO_PAGE_SHIFT),
+			      (size_t)((end - start) << CLO_PAGE_SHIFT), MADV_DONTNEED);
+	else
+		(void)fallocate(db->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+				(off_t)(start << CLO_PAGE_SHIFT),
+				(off_t)((end - start) << CLO_PAGE_SHIFT));
+}
+#endif

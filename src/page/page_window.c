@@ -1,0 +1,131 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * page/page_window.c - windows of pfn space: naturally aligned, best fit, O(log space), no
+ * allocation after creation.
+ */
+#include "page_internal.h"
+
+#include <errno.h>
+
+/* Largest free order below node @i of order @order, plus 1; 0 = nothing is free. */
+static unsigned free_below(const struct window_tree *t, uint64_t i, unsigned order)
+{
+	return order + 1 - t->node[i];
+}
+
+static uint64_t node_of(const struct window_tree *t, uint64_t base, unsigned order)
+{
+	return (1ULL << (t->order - order)) + (base >> order);
+}
+
+/* Set node @i and bring its ancestors up to date. */
+static void set_node(struct window_tree *t, uint64_t i, unsigned order, bool used)
+{
+	t->node[i] = used ? (uint8_t)(order + 1) : 0;
+	while (i > 1) {
+		unsigned left = free_below(t, i & ~1ULL, order);
+		unsigned right = free_below(t, i | 1, order);
+
+		i /= 2;
+		order++;
+		if (left == order && right == order) /* both halves wholly free: one block again */
+			t->node[i] = 0;
+		else
+			t->node[i] = (uint8_t)(order + 1 - (left > right ? left : right));
+	}
+}
+
+int page_tree_init(struct window_tree *t, uint64_t pfn_space)
+{
+	uint64_t at = pfn_space;
+
+	t->order = 0;
+	while (1ULL << t->order < pfn_space)
+		t->order++;
+	t->bytes = (size_t)2 << t->order;
+	t->node = clo_alloc_sparse(t->bytes);
+	if (!t->node)
+		return -ENOMEM;
+	/* What the power of two has more than the pool is taken for ever. */
+	while (at < 1ULL << t->order) {
+		unsigned order = (unsigned)__builtin_ctzll(at);
+
+		set_node(t, node_of(t, at, order), order, true);
+		at += 1ULL << order;
+	}
+	return 0;
+}
+
+void page_tree_destroy(struct window_tree *t)
+{
+	if (t->node)
+		clo_free_sparse(t->node, t->bytes);
+}
+
+static bool tree_take(struct window_tree *t, unsigned order, uint64_t *base)
+{
+	uint64_t i = 1;
+
+	if (order > t->order || free_below(t, 1, t->order) <= order)
+		return false;
+	for (unsigned at = t->order; at > order; at--) {
+		unsigned left = free_below(t, 2 * i, at - 1);
+		unsigned right = free_below(t, 2 * i + 1, at - 1);
+
+		/* The tighter half that fits, so that large windows stay possible; the lower one of
+		 * equals. */
+		i = 2 * i + (left <= order || (right > order && right < left));
+	}
+	*base = (i << order) - (1ULL << t->order);
+	set_node(t, i, order, true);
+	return true;
+}
+
+int clo_page_window_reserve(struct clo_pagedb *db, unsigned order, struct clo_pfn *base)
+{
+	uint64_t start = 0;
+	bool found;
+
+	if (order > CLO_MAX_FOLIO_ORDER)
+		return -EINVAL;
+	clo_mutex_lock(&db->lock);
+	found = tree_take(&db->tree, order, &start);
+	if (found) {
+		uint64_t end = start + (1ULL << order);
+
+		clo_a64_add(&db->windows, 1);
+		if (clo_a64_get(&db->high) < end)
+			clo_a64_set(&db->high, end);
+	}
+	clo_mutex_unlock(&db->lock);
+	if (!found)
+		return -ENOMEM;
+	*base = clo_pfn(start);
+	return 0;
+}
+
+static bool has_leaked(const struct clo_pagedb *db, struct clo_pfn base, unsigned order)
+{
+	if (clo_a64_get(&db->leaked) == 0)
+		return false;
+	for (uint64_t n = base.n; n < base.n + (1ULL << order); n++) {
+		if (clo_frame_get(db, clo_pfn(n)).state == CLO_FRAME_LEAKED)
+			return true;
+	}
+	return false;
+}
+
+void clo_page_window_release(struct clo_pagedb *db, struct clo_pfn base, unsigned order)
+{
+	if (has_leaked(db, base, order))
+		return;
+	clo_mutex_lock(&db->lock);
+	set_node(&db->tree, node_of(&db->tree, base.n, order), order, false);
+	clo_a64_sub(&db->windows, 1);
+	clo_mutex_unlock(&db->lock);
+}
+
+uint64_t clo_page_pfn_high(const struct clo_pagedb *db)
+{
+	return clo_a64_get(&db->high);
+}
