@@ -290,6 +290,7 @@ enum clo_fault_cause {
 	CLO_CAUSE_DOUBLE_MAP, /* the frame is mapped elsewhere (I1): refused */
 	CLO_CAUSE_READONLY,
 	CLO_CAUSE_HOLE,
+	CLO_CAUSE_BAD_HVA,    /* userspace_addr of the page is not mapped, or not with the rights of the memslot */
 	CLO_CAUSE_COUNT
 };
 CLO_API const char *clo_fault_cause_text(enum clo_fault_cause c);

@@ -81,7 +81,7 @@ static void collect_gfns(void *arg, struct clo_range index, struct clo_range gfn
 
 int conv_dma_collect_inplace(struct conv *c)
 {
-	for (unsigned i = 0; dma_any(c->vm) && i < c->seg_count; i++) {
+	for (unsigned i = 0; c->tell_dma && dma_any(c->vm) && i < c->seg_count; i++) {
 		struct conv_seg *seg = &c->segs[i];
 		struct clo_attr *attr = clo_gmem_attr(seg->g);
 
@@ -182,6 +182,14 @@ int conv_dma_tell(struct clo_vm *vm, const struct conv_dma *d, bool map, char *w
 		}
 	}
 	return 0;
+}
+
+void conv_dma_take_back(struct clo_vm *vm, const struct conv_dma *d, bool map)
+{
+	if (clo_broken(CLO_BREAK_UNDO))
+		return;
+	for (struct clo_vm_listener *e = vm->listeners; e; e = e->next)
+		take_back(vm, e->l, d, d->range_count, !map);
 }
 
 int clo_dma_listener_add(struct clo_vm *vm, const struct clo_dma_listener *l)

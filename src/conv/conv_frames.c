@@ -197,6 +197,17 @@ static void split_folio(struct conv_seg *seg, uint64_t first)
 	}
 }
 
+/* The host is about to see the page: no byte of the guest (zero policy), none of an earlier owner (never made up to date). */
+static void make_presentable(struct clo_pagedb *db, const struct conv_seg *seg, struct clo_pfn pfn)
+{
+	bool ready = (clo_frame_get(db, pfn).flags & CLO_FRAME_UPTODATE) != 0;
+
+	if ((!seg->zero && ready) || clo_broken(CLO_BREAK_ZERO))
+		return;
+	clo_page_zero(db, pfn);
+	clo_page_set_uptodate(db, pfn, true);
+}
+
 static void commit_folio(struct conv *c, struct conv_seg *seg, uint64_t index)
 {
 	struct clo_pagedb *db = clo_gmem_pagedb(seg->g);
@@ -205,12 +216,10 @@ static void commit_folio(struct conv *c, struct conv_seg *seg, uint64_t index)
 
 	/* Mail 4: the up-to-date flag goes with the content policy. Towards the guest the zeroing waits for the next use; towards the host it is
 	 * done now, because a host mapping or a device may look at once. */
-	if (seg->zero && !clo_broken(CLO_BREAK_ZERO)) {
-		if (c->to_private)
-			clo_page_set_uptodate(db, pfn, false);
-		else
-			clo_page_zero(db, pfn);
-	}
+	if (seg->zero && c->to_private && !clo_broken(CLO_BREAK_ZERO))
+		clo_page_set_uptodate(db, pfn, false);
+	if (!c->to_private)
+		make_presentable(db, seg, pfn);
 	if (!seg->zero && clo_broken(CLO_BREAK_PRESERVE))
 		clo_page_zero(db, pfn);
 	ret = clo_page_step(db, pfn, c->to_private ? CLO_FRAME_MAKE_PRIVATE : CLO_FRAME_MAKE_SHARED);
@@ -242,22 +251,29 @@ static void tell_inaccessible(void *arg, struct clo_range index, struct clo_rang
 	vm->prepare_inaccessible(vm->prepare_arg, gfns.start << CLO_PAGE_SHIFT, clo_range_len(gfns));
 }
 
-bool conv_frames_revert(struct conv_seg *seg)
+/* Nobody can have pinned a page but a listener that kept one after it was told to unmap. */
+bool conv_frames_relock(struct conv_seg *seg)
+{
+	struct clo_pagedb *db = clo_gmem_pagedb(seg->g);
+	bool pinned = false;
+
+	FOR_EACH_MARKED (seg, index) {
+		bool locked = clo_page_lock(db, pfn_of(seg, index), NULL);
+
+		assert(locked); /* it cannot vanish under its range lock */
+		(void)locked;
+		pinned |= clo_page_pins(db, pfn_of(seg, index), NULL) != 0;
+	}
+	if (pinned)
+		conv_frames_unlock(seg);
+	return !pinned;
+}
+
+void conv_frames_revert(struct conv_seg *seg)
 {
 	struct clo_pagedb *db = clo_gmem_pagedb(seg->g);
 	size_t at = 0;
 
-	/* Nobody can have pinned a page but a listener that kept one after it was told to unmap. */
-	FOR_EACH_MARKED (seg, index) {
-		if (!clo_page_lock(db, pfn_of(seg, index), NULL))
-			assert(!"a folio vanished under its range lock");
-	}
-	FOR_EACH_MARKED (seg, index) {
-		if (clo_page_pins(db, pfn_of(seg, index), NULL)) {
-			conv_frames_unlock(seg);
-			return false;
-		}
-	}
 	FOR_EACH_MARKED (seg, index) {
 		struct clo_pfn pfn = pfn_of(seg, index);
 		int ret = clo_page_step(db, pfn, CLO_FRAME_MAKE_PRIVATE);
@@ -271,7 +287,6 @@ bool conv_frames_revert(struct conv_seg *seg)
 			clo_page_set_direct(db, pfn, false);
 	}
 	conv_frames_unlock(seg);
-	return true;
 }
 
 void conv_frames_tell_inaccessible(struct conv *c, struct conv_seg *seg)

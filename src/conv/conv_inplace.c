@@ -38,34 +38,74 @@ static int reserve(struct conv *c)
 	return ret ? ret : conv_dma_collect_inplace(c);
 }
 
-/* A device maps what is there: pages that do not exist yet are made first, still private, as its pin would make them. */
+/* Where a device would meet file page @index; for the prepare hook of a folio that has to be made. */
+struct find_gfn {
+	uint64_t gfn;
+	bool found;
+};
+
+static void first_gfn(void *arg, struct clo_range index, struct clo_range gfns)
+{
+	struct find_gfn *f = arg;
+
+	(void)index;
+	if (!f->found)
+		f->gfn = gfns.start;
+	f->found = true;
+}
+
+static struct clo_gmem *gmem_of_run(const struct conv *c, const struct conv_run *run)
+{
+	for (unsigned i = 0; i < c->seg_count; i++) {
+		if (clo_gmem_attr(c->segs[i].g) == run->attr)
+			return c->segs[i].g;
+	}
+	return NULL;
+}
+
+/* Make the folio of page @index, still private. */
+static int populate_page(struct clo_gmem *g, uint64_t index)
+{
+	struct find_gfn f = { 0 };
+
+	clo_gmem_for_each_gfn(g, clo_range(index, index + 1), first_gfn, &f);
+	for (;;) {
+		struct clo_pfn pfn;
+		unsigned order;
+		int ret;
+
+		clo_rcu_read_lock();
+		ret = clo_gmem_get_folio(g, index, clo_gfn(f.gfn), true, &pfn, &order);
+		clo_rcu_read_unlock();
+		if (ret != -EAGAIN)
+			return ret;
+		clo_relax();
+	}
+}
+
+/* A device maps what is there: pages that do not exist yet are made first, so that its pin has nothing to allocate. */
 static int populate(struct conv *c)
 {
 	for (unsigned i = 0; i < c->dma.run_count; i++) {
 		const struct conv_run *run = &c->dma.runs[i];
-		struct clo_gmem *g = NULL;
+		struct clo_gmem *g = gmem_of_run(c, run);
 
-		for (unsigned k = 0; k < c->seg_count; k++) {
-			if (clo_gmem_attr(c->segs[k].g) == run->attr)
-				g = c->segs[k].g;
-		}
-		for (uint64_t at = run->pages.start; at < run->pages.end;) {
-			struct clo_pfn pfn;
-			unsigned order;
-			int ret = clo_gmem_get_folio(g, at, clo_gfn(at), true, &pfn, &order);
+		for (uint64_t at = run->pages.start; at < run->pages.end; at++) {
+			int ret = populate_page(g, at);
 
-			if (ret == -EAGAIN) {
-				clo_relax();
-				continue;
-			}
 			if (ret) {
 				conv_fail_at(c, g, at);
 				return ret;
 			}
-			at++;
 		}
 	}
 	return 0;
+}
+
+static void forget_frames(struct conv *c)
+{
+	for (unsigned i = 0; i < c->seg_count; i++)
+		conv_frames_forget(&c->segs[i]);
 }
 
 static int lock_frames(struct conv *c)
@@ -82,26 +122,220 @@ static int lock_frames(struct conv *c)
 	return 0;
 }
 
+/* Until somebody has unpinned a page of the blamed file since the check. False: time is up. */
+static bool wait_unpin(struct conv *c, uint64_t deadline)
+{
+	for (unsigned i = 0; i < c->seg_count; i++) {
+		if (c->segs[i].g == c->err_gmem)
+			return clo_gmem_wait_unpin(c->err_gmem, c->segs[i].unpins, deadline);
+	}
+	return false;
+}
+
 /* Begin the files' invalidation and collect the folios; wait for pins as long as the caller allows. On failure neither is held. */
 static int collect_frames(struct conv *c)
 {
 	uint64_t deadline = c->wait_ns ? clo_now_ns() + c->wait_ns : 0;
 
 	for (;;) {
-		uint64_t seen[1] = { 0 };
 		int ret;
 
+		/* Before the check, so that an unpin after it is not missed. */
 		for (unsigned i = 0; i < c->seg_count; i++)
-			seen[0] += clo_gmem_unpin_count(c->segs[i].g);
+			c->segs[i].unpins = clo_gmem_unpin_count(c->segs[i].g);
 		gmem_begin(c);
 		ret = lock_frames(c);
 		if (ret == 0)
 			return 0;
 		gmem_end(c);
-		if (ret != -EAGAIN || deadline == 0)
+		if (ret != -EAGAIN || deadline == 0 || !wait_unpin(c, deadline)) {
+			(void)clo_gmem_pin_holder(c->err_gmem, c->err_index, c->holder, sizeof(c->holder));
 			return ret;
-		/* An unpin of another file than the blamed one changes nothing for this wait. */
-		if (!clo_gmem_wait_unpin(c->err_gmem, clo_gmem_unpin_count(c->err_gmem), deadline))
-			return ret;
+		}
 	}
+}
+
+/* Views of the pages of @seg that are shared by its attribute now. */
+static void show_shared(struct conv_seg *seg)
+{
+	struct clo_view_set *views = clo_gmem_views(seg->g);
+
+	for (uint64_t at = seg->index.start; views && at < seg->index.end;) {
+		bool is_private;
+		struct clo_range run = clo_attr_run(clo_gmem_attr(seg->g), at, seg->index.end, &is_private);
+
+		if (!is_private)
+			clo_view_show(views, run);
+		at = run.end;
+	}
+}
+
+static int hide(struct conv *c)
+{
+	if (clo_broken(CLO_BREAK_VIEW_ZAP))
+		return 0;
+	for (unsigned i = 0; i < c->seg_count; i++) {
+		struct clo_view_set *views = clo_gmem_views(c->segs[i].g);
+		int ret = views ? clo_view_hide(views, c->segs[i].index) : 0;
+
+		if (ret) {
+			conv_fail_at(c, c->segs[i].g, c->segs[i].index.start);
+			while (i-- > 0)
+				show_shared(&c->segs[i]);
+			return ret;
+		}
+	}
+	return 0;
+}
+
+/* The change itself; none of it can fail. Inside the invalidation of the files and of the mmu, all folios locked. */
+static void commit(struct conv *c)
+{
+	conv_stage2_commit(c);
+	for (unsigned i = 0; i < c->seg_count; i++) {
+		struct conv_seg *seg = &c->segs[i];
+		struct clo_attr *attr = clo_gmem_attr(seg->g);
+
+		conv_frames_commit(c, seg);
+		if (c->to_private)
+			conv_frames_tell_inaccessible(c, seg);
+		conv_holes_follow(c->vm, seg->g, attr, seg->index, c->to_private);
+		clo_attr_commit(attr, seg->index, c->to_private, &seg->attr);
+		conv_frames_unlock(seg);
+	}
+}
+
+/* Pieces that have become one kind again are one folio again. The invalidation is still in progress, so no fault takes a piece meanwhile. */
+static void merge(struct conv *c)
+{
+	for (unsigned i = 0; i < c->seg_count; i++) {
+		struct conv_seg *seg = &c->segs[i];
+		uint64_t block = 1ULL << clo_gmem_order(seg->g);
+
+		for (uint64_t at = seg->work.start; block > 1 && at < seg->work.end; at += block)
+			clo_gmem_merge_block(seg->g, at);
+	}
+}
+
+static int to_private(struct conv *c)
+{
+	int ret = conv_dma_tell(c->vm, &c->dma, false, c->holder, sizeof(c->holder));
+
+	if (ret)
+		return ret;
+	ret = collect_frames(c);
+	if (ret == 0) {
+		ret = hide(c);
+		if (ret) {
+			forget_frames(c);
+			gmem_end(c);
+		}
+	}
+	if (ret) {
+		conv_dma_take_back(c->vm, &c->dma, false);
+		return ret;
+	}
+	conv_stage2_begin(c);
+	commit(c);
+	merge(c);
+	conv_stage2_end(c);
+	gmem_end(c);
+	return 0;
+}
+
+static int save_content(struct conv *c)
+{
+	if (c->dma.range_count == 0)
+		return 0;
+	for (unsigned i = 0; i < c->seg_count; i++) {
+		int ret = c->segs[i].zero ? conv_frames_save(&c->segs[i]) : 0;
+
+		if (ret) {
+			conv_fail_at(c, c->segs[i].g, c->segs[i].index.start);
+			return ret;
+		}
+	}
+	return 0;
+}
+
+/*
+ * A listener has refused the shared pages: private again, with their bytes. The leaves are not put back; they fault in again. Where a listener
+ * keeps a pin though it was told to unmap, the pages cannot be private (I2): they stay shared, and undo_failures says so.
+ */
+static void turn_back(struct conv *c)
+{
+	unsigned locked = 0;
+
+	if (clo_broken(CLO_BREAK_UNDO))
+		return;
+	while (locked < c->seg_count && conv_frames_relock(&c->segs[locked]))
+		locked++;
+	if (locked < c->seg_count) {
+		clo_stat_add(&c->vm->undo_failures, 1);
+		while (locked-- > 0)
+			conv_frames_unlock(&c->segs[locked]);
+		return;
+	}
+	conv_stage2_zap_all(c);
+	for (unsigned i = 0; i < c->dma.run_count; i++) {
+		const struct conv_run *run = &c->dma.runs[i];
+
+		conv_holes_follow(c->vm, gmem_of_run(c, run), run->attr, run->pages, true);
+	}
+	for (unsigned i = 0; i < c->seg_count; i++)
+		conv_frames_revert(&c->segs[i]);
+	conv_dma_restore_attr(&c->dma, true);
+}
+
+static int to_shared(struct conv *c)
+{
+	int ret = populate(c);
+
+	if (ret == 0)
+		ret = collect_frames(c);
+	if (ret)
+		return ret;
+	ret = save_content(c);
+	if (ret) {
+		forget_frames(c);
+		gmem_end(c);
+		return ret;
+	}
+	conv_stage2_begin(c);
+	commit(c);
+	/* The host's views are still closed, and faults wait: until the listeners have agreed nothing new can be seen by anyone. */
+	ret = conv_dma_tell(c->vm, &c->dma, true, c->holder, sizeof(c->holder));
+	if (ret)
+		turn_back(c);
+	for (unsigned i = 0; i < c->seg_count; i++)
+		show_shared(&c->segs[i]);
+	merge(c);
+	conv_stage2_end(c);
+	gmem_end(c);
+	return ret;
+}
+
+static int dry_run(struct conv *c)
+{
+	int ret = collect_frames(c);
+
+	if (ret)
+		return ret;
+	forget_frames(c);
+	gmem_end(c);
+	return 0;
+}
+
+int conv_inplace(struct conv *c)
+{
+	int ret = 0;
+
+	conv_lock_ranges(c);
+	if (!conv_is_noop(c)) {
+		ret = reserve(c);
+		if (ret == 0)
+			ret = c->dry_run ? dry_run(c) : c->to_private ? to_private(c) : to_shared(c);
+	}
+	conv_unlock_ranges(c);
+	return ret;
 }

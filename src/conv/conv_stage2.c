@@ -124,3 +124,18 @@ void conv_stage2_commit(struct conv *c)
 	if (zapped)
 		clo_mmu_shootdown(&c->vm->mmu);
 }
+
+static void zap_one(void *arg, struct clo_range index, struct clo_range gfns)
+{
+	struct clo_vm *vm = arg;
+
+	(void)index;
+	(void)clo_vm_zap(vm, gfns, CLO_SPACES_ALL, CLO_ZAP_KIND);
+}
+
+void conv_stage2_zap_all(struct conv *c)
+{
+	for (unsigned i = 0; i < c->seg_count; i++)
+		clo_gmem_for_each_gfn(c->segs[i].g, c->segs[i].work, zap_one, c->vm);
+	clo_mmu_shootdown(&c->vm->mmu);
+}

@@ -5,7 +5,7 @@
  * Steps as in facts/kvm.md 2. Each failure is an exit with its own cause and errno; nothing is retried that a retry cannot change (mail 3: a
  * private/shared mismatch exits: "Retrying on SNP or TDX would hang the guest").
  */
-#include "fault.h"
+#include "fault_user.h"
 
 #include <errno.h>
 
@@ -92,10 +92,10 @@ static enum clo_fault_end get_backing(const struct clo_slot *slot, struct clo_fa
 
 	b->writable = !(slot->flags & CLO_MEM_READONLY);
 	if (!f->is_private && !(slot->flags & CLO_MEMSLOT_GMEM_ONLY)) {
+		ret = clo_fault_user_page(clo_slot_hva(slot, f->gfn), b->writable, &b->order);
 		b->pfn = clo_pfn_of_hva(clo_slot_hva(slot, f->gfn));
-		b->order = CLO_MAX_FOLIO_ORDER;
 		b->is_private = false;
-		return CLO_FAULT_FIXED;
+		return ret ? fail(f, ret == -EHWPOISON ? CLO_CAUSE_POISON : CLO_CAUSE_BAD_HVA, ret) : CLO_FAULT_FIXED;
 	}
 	g = clo_slot_gmem(slot);
 	if (!g)
@@ -238,6 +238,7 @@ const char *clo_fault_cause_text(enum clo_fault_cause c)
 		[CLO_CAUSE_DOUBLE_MAP] = "frame is mapped elsewhere",
 		[CLO_CAUSE_READONLY] = "write to a read-only memslot",
 		[CLO_CAUSE_HOLE] = "hole of the shared side",
+		[CLO_CAUSE_BAD_HVA] = "userspace_addr is not mapped",
 	};
 
 	return (unsigned)c < CLO_CAUSE_COUNT ? text[c] : "?";

@@ -79,7 +79,7 @@ int clo_vm_create(struct clo_host *host, const struct clo_vm_config *cfg, struct
 		goto out_id;
 	clo_mutex_init(&vm->lock, CLO_RANK_VM, "vm");
 	clo_rwlock_init(&vm->dma_lock, CLO_RANK_VM, "dma listeners");
-	clo_rangelock_init(&vm->ranges, CLO_RANK_RANGE, "vm ranges");
+	clo_rangelock_init(&vm->ranges, CLO_RANK_GFNS, "vm gfns");
 	*out = vm;
 	return 0;
 out_id:
@@ -230,8 +230,8 @@ void clo_vm_stats(struct clo_vm *vm, struct clo_vm_stats *out)
 		.converted_pages = clo_stat_get(&vm->converted_pages),
 		.conversions_failed = clo_stat_get(&vm->conversions_failed),
 		.moved_leaves = clo_stat_get(&vm->moved),
-		.shootdowns = clo_a64_get(&vm->mmu.shootdowns),
-		.ipis = clo_a64_get(&vm->mmu.ipis),
+		.shootdowns = clo_stat_get(&vm->mmu.shootdowns),
+		.ipis = clo_stat_get(&vm->mmu.ipis),
 	};
 	_Static_assert(CLO_ZAP_REASON_COUNT <= CLO_ARRAY_SIZE(out->zaps), "zaps[] holds every reason");
 	for (unsigned i = 0; i < CLO_ZAP_REASON_COUNT; i++)

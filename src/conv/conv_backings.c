@@ -1,0 +1,206 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * conv/conv_backings.c - the VM owns the attribute: a private page lives in the guest_memfd, a shared one in the VMM's own memory.
+ *
+ * KVM_SET_MEMORY_ATTRIBUTES stores the attribute and zaps; the VMM frees the other side (facts/kvm.md 3). The engine's own conversion does
+ * both in one locked step, so that no page stays backed twice and none is freed that has just been converted back.
+ */
+#include "conv_internal.h"
+
+#include <errno.h>
+#include <sys/mman.h>
+
+struct backings {
+	struct clo_vm *vm;
+	struct clo_range gfns;
+	bool to_private;
+	struct clo_attr_reserve attr;
+	struct clo_split_reserve split;
+	struct conv_dma dma;
+};
+
+static struct clo_table *old_table(const struct backings *b)
+{
+	return b->vm->mmu.table[b->to_private ? CLO_SPACE_SHARED : CLO_SPACE_PRIVATE];
+}
+
+static struct clo_range table_range(const struct backings *b)
+{
+	return clo_range_clip(b->gfns, clo_range(0, CLO_GFN_END));
+}
+
+static int reserve(struct backings *b, bool tell_dma)
+{
+	int ret = clo_attr_prepare(b->vm->attr, b->gfns, &b->attr);
+
+	if (ret == 0 && tell_dma)
+		ret = conv_dma_collect_gfns(&b->dma, b->vm, b->gfns, b->to_private);
+	return ret;
+}
+
+static void release(struct backings *b)
+{
+	clo_attr_reserve_release(&b->attr);
+	clo_split_reserve_release(&b->split);
+	conv_dma_release(&b->dma);
+}
+
+/* The pieces of a split leaf take over its reverse map. */
+static void split_removed(void *arg, struct clo_gfn base, enum clo_level level, uint64_t spte)
+{
+	struct clo_vm *vm = arg;
+
+	(void)level;
+	if (!clo_pfn_is_user(clo_spte_pfn(spte)))
+		(void)clo_page_rmap_drop(vm->host->db, clo_spte_pfn(spte), vm->id, base);
+}
+
+static void split_added(void *arg, struct clo_gfn base, enum clo_level level, uint64_t spte)
+{
+	struct clo_vm *vm = arg;
+	struct clo_pfn pfn = clo_spte_pfn(spte);
+
+	if (!clo_pfn_is_user(pfn) && clo_frame_get(vm->host->db, pfn).state == CLO_FRAME_PRIVATE)
+		(void)clo_page_rmap_claim(vm->host->db, pfn, level, vm->id, base);
+}
+
+/* Inside the invalidation: leaves of the old kind go, huge leaves that stick out are split first. */
+static void zap_old(struct backings *b)
+{
+	struct clo_range r = table_range(b);
+	uint64_t leaves;
+
+	if (clo_range_len(r) == 0)
+		return;
+	leaves = clo_table_split_commit(old_table(b), r, &b->split, split_removed, split_added, b->vm);
+	clo_stat_add(&b->vm->zaps[CLO_ZAP_SPLIT_MERGE], leaves);
+	leaves += clo_vm_zap(b->vm, r, 1U << (b->to_private ? CLO_SPACE_SHARED : CLO_SPACE_PRIVATE), CLO_ZAP_HUGEPAGE);
+	if (leaves)
+		clo_mmu_shootdown(&b->vm->mmu);
+}
+
+/* A listener has refused: the old attribute again, where it was another. What was zapped faults in again. */
+static void turn_back(struct backings *b)
+{
+	if (clo_broken(CLO_BREAK_UNDO))
+		return;
+	(void)clo_vm_zap(b->vm, b->gfns, CLO_SPACES_ALL, CLO_ZAP_HUGEPAGE);
+	clo_mmu_shootdown(&b->vm->mmu);
+	for (unsigned i = 0; i < b->dma.run_count; i++)
+		conv_holes_follow(b->vm, NULL, b->vm->attr, b->dma.runs[i].pages, true);
+	conv_dma_restore_attr(&b->dma, !b->to_private);
+}
+
+static int change(struct backings *b, char *who, size_t who_size)
+{
+	struct clo_range r = table_range(b);
+	int ret = 0;
+
+	if (b->to_private) {
+		ret = conv_dma_tell(b->vm, &b->dma, false, who, who_size);
+		if (ret)
+			return ret;
+	}
+	clo_inval_begin(&b->vm->mmu.inval, b->gfns);
+	/* Exact only now, when no fault can map a new huge leaf. */
+	if (clo_range_len(r))
+		ret = clo_table_split_prepare(old_table(b), r, &b->split);
+	if (ret) {
+		if (b->to_private)
+			conv_dma_take_back(b->vm, &b->dma, false);
+	} else {
+		zap_old(b);
+		conv_holes_follow(b->vm, NULL, b->vm->attr, b->gfns, b->to_private);
+		clo_attr_commit(b->vm->attr, b->gfns, b->to_private, &b->attr);
+		if (!b->to_private) {
+			ret = conv_dma_tell(b->vm, &b->dma, true, who, who_size);
+			if (ret)
+				turn_back(b);
+		}
+	}
+	clo_inval_end(&b->vm->mmu.inval, b->gfns);
+	return ret;
+}
+
+/* The VMM's pages of a part that is private now. Both kinds of VMM memory: a shared file mapping, private memory. */
+static int free_user(void *arg, const struct clo_slot *slot, struct clo_range gfns)
+{
+	void *addr = (void *)(uintptr_t)clo_slot_hva(slot, clo_gfn(gfns.start)).a;
+	size_t bytes = (size_t)(clo_range_len(gfns) << CLO_PAGE_SHIFT);
+
+	(void)arg;
+	if (!addr || !slot->binding || (slot->flags & CLO_MEMSLOT_GMEM_ONLY))
+		return 0;
+	clo_sync_point("free VMM memory", gfns.start);
+	/* What cannot be freed stays, and the leak report tells. */
+	if (madvise(addr, bytes, MADV_REMOVE))
+		(void)madvise(addr, bytes, MADV_DONTNEED);
+	return 0;
+}
+
+/* With a reference: the file may be closed at any time. */
+static struct clo_gmem *get_gmem(const struct clo_slot *slot)
+{
+	struct clo_gmem *g;
+
+	clo_rcu_read_lock();
+	g = clo_slot_gmem(slot);
+	if (g)
+		clo_gmem_get(g);
+	clo_rcu_read_unlock();
+	return g;
+}
+
+/*
+ * File pages of a part that is shared now. A huge page goes as a whole when no page of it is private any more, so the hole is rounded out to
+ * such blocks and in otherwise.
+ */
+static int free_gmem(void *arg, const struct clo_slot *slot, struct clo_range gfns)
+{
+	struct clo_vm *vm = arg;
+	struct clo_gmem *g = slot->flags & CLO_MEMSLOT_GMEM_ONLY ? NULL : get_gmem(slot);
+	struct clo_range index = clo_range(clo_slot_index(slot, clo_gfn(gfns.start)),
+					   clo_slot_index(slot, clo_gfn(gfns.start)) + clo_range_len(gfns));
+	uint64_t block, delta;
+	struct clo_range hole;
+
+	if (!g)
+		return 0;
+	block = 1ULL << clo_gmem_order(g);
+	delta = slot->gfns.start - slot->gmem_index; /* modulo 2^64: gfn = index + delta */
+	hole = clo_range(clo_align_down(index.start, block), clo_align_up(index.end, block));
+	if (!clo_attr_range_is(vm->attr, clo_range(hole.start + delta, index.start + delta), false))
+		hole.start += block;
+	if (!clo_attr_range_is(vm->attr, clo_range(index.end + delta, hole.end + delta), false))
+		hole.end -= block;
+	if (hole.start < hole.end)
+		(void)clo_gmem_fallocate(g, CLO_FALLOC_KEEP_SIZE | CLO_FALLOC_PUNCH_HOLE,
+					 (int64_t)(hole.start << CLO_PAGE_SHIFT),
+					 (int64_t)(clo_range_len(hole) << CLO_PAGE_SHIFT));
+	clo_gmem_put(g);
+	return 0;
+}
+
+int conv_backings(struct clo_vm *vm, struct clo_range gfns, bool to_private, bool free_other, char *who, size_t who_size)
+{
+	struct backings b = { .vm = vm, .gfns = gfns, .to_private = to_private };
+	struct clo_rangelock_hold hold;
+	bool locked = !clo_broken(CLO_BREAK_RANGE_LOCK);
+	int ret = 0;
+
+	if (locked)
+		clo_rangelock_lock(&vm->ranges, gfns, &hold);
+	/* Nothing to do, nothing zapped: as KVM. */
+	if (!clo_attr_range_is(vm->attr, gfns, to_private)) {
+		ret = reserve(&b, free_other);
+		if (ret == 0)
+			ret = change(&b, who, who_size);
+		/* Still under the range lock: a conversion back must not find its new pages freed. */
+		if (ret == 0 && free_other)
+			(void)clo_slots_for_each(vm->slots, 0, gfns, to_private ? free_user : free_gmem, vm);
+		release(&b);
+	}
+	if (locked)
+		clo_rangelock_unlock(&vm->ranges, &hold);
+	return ret;
+}
