@@ -205,7 +205,10 @@ static void commit(struct conv *c)
 	}
 }
 
-/* Pieces that have become one kind again are one folio again. The invalidation is still in progress, so no fault takes a piece meanwhile. */
+/*
+ * A block whose pages are all private again is one folio again; shared pages stay folios of 4K, so that a pin is about one page. The
+ * invalidation is still in progress: no fault takes a piece meanwhile.
+ */
 static void merge(struct conv *c)
 {
 	for (unsigned i = 0; i < c->seg_count; i++) {
@@ -305,11 +308,12 @@ static int to_shared(struct conv *c)
 	commit(c);
 	/* The host's views are still closed, and faults wait: until the listeners have agreed nothing new can be seen by anyone. */
 	ret = conv_dma_tell(c->vm, &c->dma, true, c->holder, sizeof(c->holder));
-	if (ret)
+	if (ret) {
 		turn_back(c);
+		merge(c);
+	}
 	for (unsigned i = 0; i < c->seg_count; i++)
 		show_shared(&c->segs[i]);
-	merge(c);
 	conv_stage2_end(c);
 	gmem_end(c);
 	return ret;
