@@ -28,10 +28,23 @@ uint64_t clo_rand_below(struct clo_rand *r, uint64_t bound)
 	return v % bound;
 }
 
+#ifdef CLO_SYNC_EXPLORE
+static uint64_t fake_now;
+
+void clo_clock_fake(uint64_t ns)
+{
+	fake_now = ns;
+}
+#endif
+
 uint64_t clo_now_ns(void)
 {
 	struct timespec ts;
 
+#ifdef CLO_SYNC_EXPLORE
+	if (fake_now)
+		return fake_now;
+#endif
 	clock_gettime(CLOCK_MONOTONIC, &ts);
 	return (uint64_t)ts.tv_sec * 1000000000ULL + (uint64_t)ts.tv_nsec;
 }

@@ -15,11 +15,11 @@
 #define CLO_PAGE_SIZE  4096ULL
 #define CLO_PAGE_MASK  (CLO_PAGE_SIZE - 1)
 
-#define CLO_API	     __attribute__((visibility("default")))
-#define CLO_MUST_USE __attribute__((warn_unused_result))
-#define CLO_LIKELY(x)	__builtin_expect(!!(x), 1)
-#define CLO_UNLIKELY(x) __builtin_expect(!!(x), 0)
-#define CLO_ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
+#define CLO_API                             __attribute__((visibility("default")))
+#define CLO_MUST_USE                        __attribute__((warn_unused_result))
+#define CLO_LIKELY(x)                       __builtin_expect(!!(x), 1)
+#define CLO_UNLIKELY(x)                     __builtin_expect(!!(x), 0)
+#define CLO_ARRAY_SIZE(a)                   (sizeof(a) / sizeof((a)[0]))
 #define CLO_CONTAINER_OF(ptr, type, member) ((type *)(void *)((char *)(ptr)-offsetof(type, member)))
 
 /* Guest physical address, in bytes. */
@@ -112,14 +112,16 @@ static inline bool clo_is_aligned(uint64_t n, uint64_t align)
 }
 
 /*
- * Heap memory. clo_alloc() returns zeroed memory or NULL. In test builds the n-th call can be made to
- * fail: clo_alloc_fail_at(n) counts from 1, 0 switches it off; clo_alloc_count() is the number of calls
- * since. clo_alloc_aligned() takes a power of two. All three kinds are given back by clo_free().
+ * Heap memory. clo_alloc() returns zeroed memory or NULL. In test builds the n-th call can be made
+ * to fail: clo_alloc_fail_at(n) counts from 1, 0 switches it off; clo_alloc_count() is the number
+ * of calls since. clo_alloc_aligned() takes a power of two. All three kinds are given back by
+ * clo_free().
  */
 void *clo_alloc(size_t bytes) CLO_MUST_USE;
 void *clo_alloc_aligned(size_t align, size_t bytes) CLO_MUST_USE;
 void clo_free(void *p);
-/* Zero pages from mmap(MAP_NORESERVE), for large sparse tables; NULL on ENOMEM. Counted as an allocation. */
+/* Zero pages from mmap(MAP_NORESERVE), for large sparse tables; NULL on ENOMEM. Counted as an
+ * allocation. */
 void *clo_alloc_sparse(size_t bytes) CLO_MUST_USE;
 void clo_free_sparse(void *p, size_t bytes);
 #ifdef CLO_TEST
@@ -140,27 +142,51 @@ uint64_t clo_rand_below(struct clo_rand *r, uint64_t bound);
 /* Monotonic clock in ns, for reports and bounded waits (never for ordering). */
 uint64_t clo_now_ns(void);
 
+#ifdef CLO_SYNC_EXPLORE
 /*
- * Break switches (test builds only): each removes one check or step that an invariant depends on, so that
- * a test can show the checker finding it. In product builds clo_broken() is the constant false.
+ * Explorer build only, for sync: memory and time of one explored run. From clo_arena_begin() to
+ * clo_arena_end() all allocations come from an arena, at the same addresses in each run, and the
+ * end drops them all at once, also after a run that was cut off. Freed memory is not used again
+ * within a run: it is filled with 0x6b, and remembered. One thread.
+ */
+enum clo_arena_state { CLO_ARENA_OUTSIDE, CLO_ARENA_LIVE, CLO_ARENA_FREED, CLO_ARENA_NEVER };
+bool clo_arena_begin(size_t bytes) CLO_MUST_USE; /* false: no such address space */
+void clo_arena_end(void);
+enum clo_arena_state clo_arena_state(const void *p);
+/* Bytes allocated in this run and not freed. */
+uint64_t clo_arena_live(void);
+/* The start of a freed block that was written to afterwards, or NULL. Looks at all freed memory. */
+const void *clo_arena_tampered(void);
+/* Called for a wrong clo_free(): must not return. */
+void clo_arena_on_fault(void (*fault)(const char *what, const void *p));
+/* The time that clo_now_ns() gives; 0: the real one. */
+void clo_clock_fake(uint64_t ns);
+#endif
+
+/*
+ * Break switches (test builds only): each removes one check or step that an invariant depends on,
+ * so that a test can show the checker finding it. In product builds clo_broken() is the constant
+ * false.
  */
 enum clo_break {
 	CLO_BREAK_NONE,
-	CLO_BREAK_INVAL_SEQ,	  /* fault: do not re-check the invalidation sequence before mapping (I5, I1) */
-	CLO_BREAK_FROZEN_WAIT,	  /* zap: do not wait for a frozen entry (I5) */
-	CLO_BREAK_TLB_FLUSH,	  /* zap: skip the shoot-down (I5) */
-	CLO_BREAK_TLB_WAIT,	  /* shoot-down: do not wait for vCPUs in guest mode (I5) */
-	CLO_BREAK_PAGE_RMAP,	  /* map: do not claim the frame for one guest and one gfn (I1) */
-	CLO_BREAK_PIN_CHECK,	  /* conversion: ignore pins (I2) */
-	CLO_BREAK_VIEW_ZAP,	  /* conversion: leave the host view mapped (I2) */
-	CLO_BREAK_ZERO,		  /* allocation and conversion: do not zero where the policy says so (I3) */
-	CLO_BREAK_FREE_BEFORE_ZAP,/* punch hole: free frames before the zap (I5, I3) */
-	CLO_BREAK_UNDO,		  /* conversion: skip the roll-back of a failed step (I6) */
-	CLO_BREAK_MISMATCH_RETRY, /* fault: retry a private/shared mismatch instead of exiting (I7) */
-	CLO_BREAK_PRESERVE,	  /* conversion: clear content that the policy preserves (I4) */
-	CLO_BREAK_RANGE_LOCK,	  /* conversion: do not lock the range against other conversions (I6) */
-	CLO_BREAK_SLOT_SYNC,	  /* slot deletion: do not wait for readers of the old slot array (I5) */
-	CLO_BREAK_PREPARE_LOCK,	  /* folio preparation: no folio lock while zeroing (I3, I4) */
+	CLO_BREAK_INVAL_SEQ, /* fault: do not re-check the invalidation sequence before mapping (I5,
+				I1) */
+	CLO_BREAK_FROZEN_WAIT, /* zap: do not wait for a frozen entry (I5) */
+	CLO_BREAK_TLB_FLUSH,   /* zap: skip the shoot-down (I5) */
+	CLO_BREAK_TLB_WAIT,    /* shoot-down: do not wait for vCPUs in guest mode (I5) */
+	CLO_BREAK_PAGE_RMAP,   /* map: do not claim the frame for one guest and one gfn (I1) */
+	CLO_BREAK_PIN_CHECK,   /* conversion: ignore pins (I2) */
+	CLO_BREAK_VIEW_ZAP,    /* conversion: leave the host view mapped (I2) */
+	CLO_BREAK_ZERO, /* allocation and conversion: do not zero where the policy says so (I3) */
+	CLO_BREAK_FREE_BEFORE_ZAP, /* punch hole: free frames before the zap (I5, I3) */
+	CLO_BREAK_UNDO,            /* conversion: skip the roll-back of a failed step (I6) */
+	CLO_BREAK_MISMATCH_RETRY,  /* fault: retry a private/shared mismatch instead of exiting (I7)
+				    */
+	CLO_BREAK_PRESERVE,        /* conversion: clear content that the policy preserves (I4) */
+	CLO_BREAK_RANGE_LOCK, /* conversion: do not lock the range against other conversions (I6) */
+	CLO_BREAK_SLOT_SYNC, /* slot deletion: do not wait for readers of the old slot array (I5) */
+	CLO_BREAK_PREPARE_LOCK, /* folio preparation: no folio lock while zeroing (I3, I4) */
 	CLO_BREAK_COUNT
 };
 #ifdef CLO_TEST
@@ -173,7 +199,8 @@ static inline bool clo_broken(enum clo_break which)
 	return false;
 }
 #endif
-/* Name as used by `cloister explore --break NAME` ("inval-seq"), or NULL; and its inverse (COUNT = unknown). */
+/* Name as used by `cloister explore --break NAME` ("inval-seq"), or NULL; and its inverse (COUNT =
+ * unknown). */
 const char *clo_break_name(enum clo_break which);
 const char *clo_break_help(enum clo_break which);
 enum clo_break clo_break_parse(const char *name);
