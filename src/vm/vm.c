@@ -186,6 +186,34 @@ int clo_vm_set_region(struct clo_vm *vm, const struct clo_region *region)
 	return clo_slots_set_region(vm->slots, region);
 }
 
+struct find_slot {
+	uint32_t id;
+	const struct clo_slot *slot;
+};
+
+static int match_id(void *arg, const struct clo_slot *slot, struct clo_range overlap)
+{
+	struct find_slot *f = arg;
+
+	(void)overlap;
+	if (slot->id == f->id)
+		f->slot = slot;
+	return f->slot != NULL;
+}
+
+/* The memslot @id that must hold @gfns. Under the slots lock. */
+static int find_slot(struct clo_vm *vm, uint32_t id, struct clo_range gfns, const struct clo_slot **out)
+{
+	struct find_slot f = { .id = id };
+
+	if (id >> 16 < vm->trust->as_count)
+		(void)clo_slots_for_each(vm->slots, id >> 16, clo_range(0, UINT64_MAX), match_id, &f);
+	*out = f.slot;
+	if (!f.slot)
+		return -ENOENT;
+	return gfns.start < f.slot->gfns.start || gfns.end > f.slot->gfns.end ? -EINVAL : 0;
+}
+
 int clo_vm_set_holes(struct clo_vm *vm, uint32_t slot_id, uint64_t gpa, uint64_t bytes, bool mapped)
 {
 	struct clo_range gfns = clo_range(gpa >> CLO_PAGE_SHIFT, (gpa + bytes) >> CLO_PAGE_SHIFT);
@@ -194,15 +222,17 @@ int clo_vm_set_holes(struct clo_vm *vm, uint32_t slot_id, uint64_t gpa, uint64_t
 
 	if (!clo_is_aligned(gpa | bytes, CLO_PAGE_SIZE) || bytes == 0 || gpa + bytes <= gpa)
 		return -EINVAL;
-	ret = clo_slots_track_holes(vm->slots, slot_id);
+	clo_slots_lock_shared(vm->slots);
+	ret = find_slot(vm, slot_id, gfns, &slot);
+	clo_slots_unlock(vm->slots);
+	if (ret == 0)
+		ret = clo_slots_track_holes(vm->slots, slot_id);
 	if (ret)
 		return ret;
 	clo_slots_lock_shared(vm->slots);
-	clo_rcu_read_lock();
-	slot = clo_slots_find(vm->slots, slot_id >> 16, clo_gfn(gfns.start));
-	if (!slot || slot->id != slot_id || gfns.end > slot->gfns.end) {
-		ret = -EINVAL;
-	} else {
+	/* Again: the memslot may have gone between the two locks. */
+	ret = find_slot(vm, slot_id, gfns, &slot);
+	if (ret == 0) {
 		/* Inside the invalidation, so that a fault which read the old bit retries. */
 		clo_inval_begin(&vm->mmu.inval, gfns);
 		clo_slot_set_holes(slot, gfns, mapped);
@@ -210,7 +240,6 @@ int clo_vm_set_holes(struct clo_vm *vm, uint32_t slot_id, uint64_t gpa, uint64_t
 			clo_mmu_shootdown(&vm->mmu);
 		clo_inval_end(&vm->mmu.inval, gfns);
 	}
-	clo_rcu_read_unlock();
 	clo_slots_unlock(vm->slots);
 	return ret;
 }
