@@ -121,6 +121,7 @@ static int convert_inplace(struct clo_vm *vm, struct clo_convert *a, struct clo_
 	c.dry_run = (a->flags & CLO_CONVERT_DRY_RUN) != 0;
 	c.wait_ns = a->wait_ns;
 	c.tell_dma = true;
+	enter(vm);
 	ret = cover(vm, &c, gfns, to_private, &at);
 	if (ret) {
 		a->error_gpa = at << CLO_PAGE_SHIFT;
@@ -129,6 +130,9 @@ static int convert_inplace(struct clo_vm *vm, struct clo_convert *a, struct clo_
 		if (ret)
 			report_place(&c, a);
 	}
+	leave(vm);
+	if (ret == 0)
+		conv_settle(&c);
 	conv_release(&c);
 	return ret;
 }
@@ -137,12 +141,15 @@ static int convert_backings(struct clo_vm *vm, struct clo_convert *a, struct clo
 {
 	bool to_private = (a->flags & CLO_CONVERT_TO_PRIVATE) != 0;
 	uint64_t at;
-	int ret = cover(vm, NULL, gfns, to_private, &at);
+	int ret;
 
+	enter(vm);
+	ret = cover(vm, NULL, gfns, to_private, &at);
 	if (ret)
 		a->error_gpa = at << CLO_PAGE_SHIFT;
 	else if (!(a->flags & CLO_CONVERT_DRY_RUN))
 		ret = conv_backings(vm, gfns, to_private, true, a->holder, sizeof(a->holder));
+	leave(vm);
 	return ret;
 }
 
@@ -163,9 +170,7 @@ int clo_vm_convert(struct clo_vm *vm, struct clo_convert *c)
 	if ((a.flags & ~KNOWN_FLAGS) || !is_range(a.gpa, a.bytes) || !vm->trust->has_private_mem)
 		return -EINVAL;
 	gfns = pages_of(a.gpa, a.bytes);
-	enter(vm);
 	ret = vm->attr_owner == CLO_ATTR_OWNER_GMEM ? convert_inplace(vm, &a, gfns) : convert_backings(vm, &a, gfns);
-	leave(vm);
 	if (!(a.flags & CLO_CONVERT_DRY_RUN))
 		count(vm, ret, clo_range_len(gfns));
 	if (ret)
@@ -191,6 +196,8 @@ int clo_gmem_set_attributes(struct clo_gmem *gmem, uint64_t off, uint64_t bytes,
 	if (ret == 0)
 		ret = conv_inplace(&c);
 	leave(vm);
+	if (ret == 0)
+		conv_settle(&c);
 	if (ret && error_offset)
 		*error_offset = c.err_gmem ? c.err_index << CLO_PAGE_SHIFT : off;
 	conv_release(&c);

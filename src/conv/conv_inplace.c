@@ -343,3 +343,14 @@ int conv_inplace(struct conv *c)
 	conv_unlock_ranges(c);
 	return ret;
 }
+
+void conv_settle(struct conv *c)
+{
+	for (unsigned i = 0; !c->to_private && !c->dry_run && i < c->seg_count; i++) {
+		struct clo_view_set *views = clo_gmem_views(c->segs[i].g);
+
+		/* What it could not map is mapped by the next call, or stays unreachable: never a page of the wrong kind. */
+		if (views)
+			(void)clo_view_settle(views, c->segs[i].index);
+	}
+}

@@ -85,6 +85,7 @@ void conv_holes_follow(struct clo_vm *vm, struct clo_gmem *g, struct clo_attr *a
 
 /* conv_inplace.c */
 int conv_inplace(struct conv *c) CLO_MUST_USE;
+void conv_settle(struct conv *c); /* after it, nothing held: host views of pages that have become shared */
 
 /* conv_backings.c: the VM owns the attribute. @free_other: the engine's conversion; else KVM's, which frees nothing. */
 int conv_backings(struct clo_vm *vm, struct clo_range gfns, bool to_private, bool free_other,
