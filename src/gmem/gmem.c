@@ -1,0 +1,243 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * gmem/gmem.c - life of a guest_memfd: create, references, release; what it is; what it refuses.
+ */
+#include "gmem_internal.h"
+
+#include <errno.h>
+#include <string.h>
+
+static int check_config(const struct clo_gmem_config *cfg)
+{
+	bool huge = (cfg->flags & CLO_GMEM_HUGETLB) != 0;
+
+	if (cfg->flags & ~cfg->valid_flags)
+		return -EINVAL;
+	if ((int64_t)cfg->size <= 0 || !clo_is_aligned(cfg->size, CLO_PAGE_SIZE))
+		return -EINVAL;
+	if (huge && (cfg->flags & CLO_GMEM_INIT_SHARED))
+		return -EINVAL;
+	if (huge ? cfg->page_order != 9 && cfg->page_order != CLO_MAX_FOLIO_ORDER
+		 : cfg->page_order != 0)
+		return -EINVAL;
+	if (!clo_is_aligned(cfg->size, CLO_PAGE_SIZE << cfg->page_order))
+		return -EINVAL;
+	return cfg->owner == 0 || cfg->owner > UINT16_MAX ? -EINVAL : 0;
+}
+
+static void gmem_free(struct clo_gmem *g)
+{
+	if (g->views)
+		clo_view_set_destroy(g->views);
+	gmem_map_destroy(g);
+	clo_cond_destroy(&g->unpinned);
+	clo_mutex_destroy(&g->pin_lock);
+	clo_mutex_destroy(&g->map_lock);
+	clo_rangelock_destroy(&g->ranges);
+	clo_attr_destroy(g->attr);
+	clo_free(g);
+}
+
+int clo_gmem_create(struct clo_pagedb *db, struct clo_view_host *vh,
+		    const struct clo_gmem_config *cfg, struct clo_gmem **out)
+{
+	struct clo_gmem *g;
+	int ret = check_config(cfg);
+
+	if (ret)
+		return ret;
+	g = clo_alloc_aligned(_Alignof(struct clo_gmem), sizeof(*g));
+	if (!g)
+		return -ENOMEM;
+	memset(g, 0, sizeof(*g));
+	g->db = db;
+	g->npages = cfg->size >> CLO_PAGE_SHIFT;
+	g->owner = cfg->owner;
+	g->page_order = cfg->page_order;
+	g->flags = cfg->flags;
+	g->ops = cfg->ops;
+	ret = clo_attr_create(g->npages, !(g->flags & CLO_GMEM_INIT_SHARED), &g->attr);
+	if (ret) {
+		clo_free(g);
+		return ret;
+	}
+	gmem_map_init(g);
+	clo_a64_set(&g->refs, 1);
+	clo_rangelock_init(&g->ranges, CLO_RANK_RANGE, "gmem ranges");
+	clo_mutex_init(&g->map_lock, CLO_RANK_TABLE, "gmem map");
+	clo_mutex_init(&g->pin_lock, CLO_RANK_LEAF, "gmem pins");
+	clo_cond_init(&g->unpinned);
+	if ((g->flags & CLO_GMEM_MMAP) && vh)
+		ret = clo_view_set_create(vh, g->npages, gmem_resolve, g, &g->views);
+	if (ret) {
+		gmem_free(g);
+		return ret;
+	}
+	*out = g;
+	return 0;
+}
+
+void clo_gmem_get(struct clo_gmem *g)
+{
+	clo_a64_add(&g->refs, 1);
+}
+
+void clo_gmem_put(struct clo_gmem *g)
+{
+	if (clo_a64_sub(&g->refs, 1) == 1)
+		gmem_free(g);
+}
+
+void clo_gmem_release(struct clo_gmem *g)
+{
+	struct clo_rangelock_hold hold;
+	struct clo_range all = gmem_all(g);
+
+	/* Before the invalidation begins: an allocation either sees the flag or is overtaken. */
+	clo_a32_set_sc(&g->released, 1);
+	clo_rangelock_lock(&g->ranges, all, &hold);
+	clo_inval_begin(&g->inval, all);
+	gmem_stage2_begin(g, all);
+	gmem_stage2_zap(g, all, CLO_ZAP_RELEASE);
+	gmem_drop_views(g, all);
+	gmem_free_range(g, all, true);
+	gmem_stage2_end(g, all);
+	/* Last: until here an unbind waits for the range, so the bindings stay. */
+	gmem_bindings_orphan(g);
+	clo_inval_end(&g->inval, all);
+	clo_rangelock_unlock(&g->ranges, &hold);
+	/* Faults that took the file from a binding are over before the reference goes. */
+	clo_rcu_synchronize();
+	clo_gmem_put(g);
+}
+
+uint64_t clo_gmem_size(const struct clo_gmem *g)
+{
+	return g->npages << CLO_PAGE_SHIFT;
+}
+
+uint64_t clo_gmem_flags(const struct clo_gmem *g)
+{
+	return g->flags;
+}
+
+uint32_t clo_gmem_owner(const struct clo_gmem *g)
+{
+	return g->owner;
+}
+
+unsigned clo_gmem_order(const struct clo_gmem *g)
+{
+	return g->page_order;
+}
+
+void *clo_gmem_vm(const struct clo_gmem *g)
+{
+	return g->ops.vm;
+}
+
+struct clo_pagedb *clo_gmem_pagedb(const struct clo_gmem *g)
+{
+	return g->db;
+}
+
+struct clo_attr *clo_gmem_attr(const struct clo_gmem *g)
+{
+	return g->attr;
+}
+
+struct clo_inval *clo_gmem_inval(struct clo_gmem *g)
+{
+	return &g->inval;
+}
+
+struct clo_rangelock *clo_gmem_ranges(struct clo_gmem *g)
+{
+	return &g->ranges;
+}
+
+struct clo_view_set *clo_gmem_views(struct clo_gmem *g)
+{
+	return g->views;
+}
+
+/* guest_memfd has no file content to read or write and no size to change. */
+
+int clo_gmem_truncate(struct clo_gmem *g, int64_t size)
+{
+	(void)g;
+	(void)size;
+	return -EINVAL;
+}
+
+int64_t clo_gmem_read(struct clo_gmem *g, void *buf, size_t n)
+{
+	(void)g;
+	(void)buf;
+	(void)n;
+	return -EINVAL;
+}
+
+int64_t clo_gmem_write(struct clo_gmem *g, const void *buf, size_t n)
+{
+	(void)g;
+	(void)buf;
+	(void)n;
+	return -EINVAL;
+}
+
+int64_t clo_gmem_pread(struct clo_gmem *g, void *buf, size_t n, int64_t off)
+{
+	(void)g;
+	(void)buf;
+	(void)n;
+	(void)off;
+	return -ESPIPE;
+}
+
+int64_t clo_gmem_pwrite(struct clo_gmem *g, const void *buf, size_t n, int64_t off)
+{
+	(void)g;
+	(void)buf;
+	(void)n;
+	(void)off;
+	return -ESPIPE;
+}
+
+int64_t clo_gmem_lseek(struct clo_gmem *g, int64_t off, int whence)
+{
+	(void)g;
+	(void)off;
+	(void)whence;
+	return -ESPIPE;
+}
+
+void clo_gmem_stats(struct clo_gmem *g, struct clo_gmem_stats *out)
+{
+	struct clo_pfn pfn;
+
+	*out = (struct clo_gmem_stats){
+		.zeroed = clo_stat_get(&g->zeroed),
+		.prepared = clo_stat_get(&g->prepared),
+		.splits = clo_stat_get(&g->splits),
+		.merges = clo_stat_get(&g->merges),
+		.punched = clo_stat_get(&g->punched),
+		.punched_pinned = clo_stat_get(&g->punched_pinned),
+	};
+	/* Frame by frame and without locks: a folio that changes meanwhile is counted in parts. */
+	for (uint64_t at = 0; gmem_frame_next(g, &at, g->npages, &pfn); at++) {
+		struct clo_frame_info f = clo_frame_get(g->db, pfn);
+
+		if (f.state == CLO_FRAME_FREE || f.state == CLO_FRAME_LEAKED)
+			continue;
+		out->allocated++;
+		if (f.state == CLO_FRAME_PRIVATE)
+			out->private_frames++;
+		else
+			out->shared_frames++;
+		if (f.order > 0 && clo_is_aligned(pfn.n, 1ULL << f.order))
+			out->huge_folios++;
+		out->pinned += f.pins > 0;
+		out->pins += f.pins;
+	}
+}

@@ -1,0 +1,180 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * gmem/gmem_falloc.c - fallocate: allocate, punch hole; and how folios are freed.
+ *
+ * A hole is punched in this order: the file's and the mmu's invalidation begin; leaves are zapped,
+ * one shoot-down; the range leaves the host's views; frames are freed and their memory is given
+ * back; the invalidations end. Frames are freed only when nothing can reach them (I5), and nothing
+ * new can be made in the range before the end.
+ */
+#include "gmem_internal.h"
+
+#include <errno.h>
+
+#define MODE_ALLOCATE CLO_FALLOC_KEEP_SIZE
+#define MODE_PUNCH    (CLO_FALLOC_KEEP_SIZE | CLO_FALLOC_PUNCH_HOLE)
+
+/*
+ * A host touch that asked before the invalidation began may still hold a folio and be about to map
+ * it (gmem_resolve). Wait for these; those that come later are turned away. -EAGAIN, with
+ * @refuse_pins: a page of @index is pinned.
+ */
+static int wait_holders(struct clo_gmem *g, struct clo_range index, bool refuse_pins)
+{
+	struct gmem_hold h;
+
+	for (uint64_t at = index.start; gmem_folio_lock_next(g, &at, index.end, &h);) {
+		bool pinned = refuse_pins && clo_page_pins(g->db, h.head, NULL) != 0;
+
+		clo_page_unlock(g->db, h.head);
+		if (pinned)
+			return -EAGAIN;
+	}
+	return 0;
+}
+
+void gmem_drop_views(struct clo_gmem *g, struct clo_range index)
+{
+	if (!g->views)
+		return;
+	(void)wait_holders(g, index, false);
+	clo_view_drop(g->views, index);
+}
+
+/* The reverse map would refuse to free a mapped frame, and hide what the break is to show. */
+static void forget_rmap(struct clo_gmem *g, const struct gmem_hold *h)
+{
+	for (uint64_t i = 0; i < 1ULL << h->order; i++) {
+		struct clo_pfn pfn = clo_pfn(h->head.n + i);
+		enum clo_level level;
+		struct clo_gfn gfn;
+		uint32_t vm;
+
+		if (clo_page_rmap_get(g->db, pfn, &level, &vm, &gfn))
+			(void)clo_page_rmap_drop(g->db, pfn, vm, gfn);
+	}
+}
+
+/* The lock goes with it. True: the frames are free. */
+static bool free_folio(struct clo_gmem *g, const struct gmem_hold *h, bool closing)
+{
+	bool pinned = clo_page_pins(g->db, h->head, NULL) != 0;
+
+	if (!pinned && clo_page_step(g->db, h->head, CLO_FRAME_FREE_OP) == 0)
+		return true;
+	/* Somebody's DMA still reaches it. (Or a leaf does, against all rules: the frame must not
+	 * be reused either.) */
+	if (closing && clo_page_step(g->db, h->head, CLO_FRAME_LEAK) == 0)
+		return false;
+	if (pinned) {
+		clo_page_zero(g->db, h->head);
+		clo_page_set_uptodate(g->db, h->head, true);
+		clo_stat_add(&g->punched_pinned, 1ULL << h->order);
+	}
+	clo_page_unlock(g->db, h->head);
+	return false;
+}
+
+void gmem_free_range(struct clo_gmem *g, struct clo_range index, bool closing)
+{
+	struct clo_pfn run = clo_pfn(0);
+	uint64_t run_pages = 0;
+	struct gmem_hold h;
+
+	for (uint64_t at = index.start; gmem_folio_lock_next(g, &at, index.end, &h);) {
+		if (clo_broken(CLO_BREAK_FREE_BEFORE_ZAP))
+			forget_rmap(g, &h);
+		if (!free_folio(g, &h, closing))
+			continue;
+		clo_stat_add(&g->punched, closing ? 0 : 1ULL << h.order);
+		if (run_pages && run.n + run_pages != h.head.n) {
+			clo_page_discard(g->db, run, run_pages);
+			run_pages = 0;
+		}
+		if (run_pages == 0)
+			run = h.head;
+		run_pages += 1ULL << h.order;
+	}
+	if (run_pages)
+		clo_page_discard(g->db, run, run_pages);
+}
+
+static int punch(struct clo_gmem *g, struct clo_range index)
+{
+	struct clo_rangelock_hold hold;
+	int ret = 0;
+
+	clo_rangelock_lock(&g->ranges, index, &hold);
+	clo_inval_begin(&g->inval, index);
+	/* A huge file cannot keep one page of a hole: it takes all or nothing. New pins wait for
+	 * the range. */
+	if (g->page_order)
+		ret = wait_holders(g, index, true);
+	if (ret == 0) {
+		gmem_stage2_begin(g, index);
+		if (clo_broken(CLO_BREAK_FREE_BEFORE_ZAP))
+			gmem_free_range(g, index, false);
+		gmem_stage2_zap(g, index, CLO_ZAP_PUNCH);
+		gmem_drop_views(g, index);
+		gmem_free_range(g, index, false);
+		gmem_stage2_end(g, index);
+	}
+	clo_inval_end(&g->inval, index);
+	clo_rangelock_unlock(&g->ranges, &hold);
+	/* At level REMAP a touch cannot ask for a page, so the mapping needs it now. Without memory
+	 * the page stays hidden, the hole stands. */
+	if (ret == 0 && g->views && clo_view_settle(g->views, index))
+		clo_note("hole not mapped again", index.start);
+	return ret;
+}
+
+static int allocate_one(struct clo_gmem *g, uint64_t index, uint64_t *next)
+{
+	for (;;) {
+		struct gmem_hold h;
+		int ret = gmem_folio_hold(g, index, clo_attr_is_private(g->attr, index), &h);
+
+		if (ret == 0) {
+			*next = index - (h.pfn.n - h.head.n) + (1ULL << h.order);
+			clo_page_unlock(g->db, h.head);
+		}
+		/* The range is ours; what is in the way is a vCPU at work on the folio, or a change
+		 * nearby. */
+		if (ret != -EAGAIN)
+			return ret;
+		clo_relax();
+	}
+}
+
+static int allocate(struct clo_gmem *g, struct clo_range index)
+{
+	struct clo_rangelock_hold hold;
+	int ret = 0;
+
+	clo_rangelock_lock(&g->ranges, index, &hold);
+	for (uint64_t at = index.start; at < index.end && ret == 0;)
+		ret = allocate_one(g, at, &at);
+	clo_rangelock_unlock(&g->ranges, &hold);
+	return ret;
+}
+
+int clo_gmem_fallocate(struct clo_gmem *g, int mode, int64_t off, int64_t len)
+{
+	uint64_t unit = CLO_PAGE_SIZE << g->page_order;
+	struct clo_range index;
+
+	/* The order of the checks is the kernel's: arguments, mode, wrap, then the file's own. */
+	if (off < 0 || len <= 0)
+		return -EINVAL;
+	if (mode != MODE_ALLOCATE && mode != MODE_PUNCH)
+		return -EOPNOTSUPP;
+	if (len > INT64_MAX - off)
+		return -EFBIG;
+	if (!clo_is_aligned((uint64_t)off | (uint64_t)len, unit))
+		return -EINVAL;
+	index = clo_range((uint64_t)off >> CLO_PAGE_SHIFT, (uint64_t)(off + len) >> CLO_PAGE_SHIFT);
+	if (mode == MODE_ALLOCATE)
+		return index.end > g->npages ? -EINVAL : allocate(g, index);
+	index = clo_range_clip(index, gmem_all(g));
+	return index.start < index.end ? punch(g, index) : 0;
+}

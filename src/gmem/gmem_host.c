@@ -1,0 +1,166 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * gmem/gmem_host.c - the VMM's side of a file: mmap, access by offset, and the answer to a host
+ * touch.
+ */
+#include "gmem_internal.h"
+
+#include <errno.h>
+
+/*
+ * A host touch met a page that has no host mapping. The mapping is granted under the folio lock,
+ * after a last look at the invalidation: a change that has begun is seen here, one that begins
+ * later waits for the lock.
+ */
+int gmem_resolve(void *owner, uint64_t index, clo_view_grant_fn grant, void *garg)
+{
+	struct clo_gmem *g = owner;
+	struct clo_inval_snap snap = clo_inval_snapshot(&g->inval, index);
+	struct gmem_hold h;
+	bool fresh;
+	int ret;
+
+	if (index >= g->npages)
+		return -ERANGE;
+	if (clo_inval_busy(&g->inval, index))
+		return -EAGAIN;
+	ret = gmem_folio_hold(g, index, false, &h);
+	if (ret)
+		return ret == -EFAULT ? -ERANGE : ret; /* closed */
+	ret = gmem_folio_clear(g, &h, &fresh);
+	if (ret == -EAGAIN)
+		return ret;
+	if (ret == 0 && fresh)
+		clo_page_set_uptodate(g->db, h.head, true);
+	if (ret == 0 && clo_inval_retry(&g->inval, index, snap))
+		ret = -EAGAIN;
+	if (ret == 0) {
+		uint64_t first = index - (h.pfn.n - h.head.n);
+		uint64_t block = clo_align_down(index, GMEM_BLOCK_PAGES);
+
+		struct clo_range r = clo_range_clip(clo_range(first, first + (1ULL << h.order)),
+						    clo_range(block, block + GMEM_BLOCK_PAGES));
+
+		grant(garg, r, clo_pfn(h.pfn.n - (index - r.start)));
+	}
+	clo_page_unlock(g->db, h.head);
+	return ret;
+}
+
+/* What a mapping of @index is made of. */
+struct map_plan {
+	struct clo_view_piece *pieces;
+	struct clo_range *hidden;
+	size_t piece_count, hidden_count;
+};
+
+static void plan_release(struct map_plan *p)
+{
+	clo_free(p->pieces);
+	clo_free(p->hidden);
+}
+
+static int plan_pieces(struct clo_gmem *g, struct clo_range index, struct map_plan *p)
+{
+	uint64_t size = 1ULL << g->win_order;
+	uint64_t count = ((index.end - 1) >> g->win_order) - (index.start >> g->win_order) + 1;
+
+	if (count > SIZE_MAX / sizeof(*p->pieces))
+		return -ENOMEM;
+	p->pieces = clo_alloc((size_t)count * sizeof(*p->pieces));
+	if (!p->pieces)
+		return -ENOMEM;
+	for (uint64_t at = index.start; at < index.end;) {
+		uint64_t end = clo_align_down(at, size) + size;
+		struct gmem_window *win;
+		int ret = gmem_window_get(g, at, &win);
+
+		if (ret)
+			return ret;
+		if (end > index.end)
+			end = index.end;
+		p->pieces[p->piece_count++] =
+			(struct clo_view_piece){ clo_range(at, end), gmem_window_pfn(g, win, at) };
+		at = end;
+	}
+	return 0;
+}
+
+/* Visits the private runs of @index; stores them when there is room. */
+static size_t private_runs(struct clo_gmem *g, struct clo_range index, struct clo_range *out)
+{
+	size_t n = 0;
+
+	for (uint64_t at = index.start; at < index.end;) {
+		bool is_private;
+		struct clo_range run = clo_attr_run(g->attr, at, index.end, &is_private);
+
+		if (is_private && out)
+			out[n] = run;
+		n += is_private;
+		at = run.end;
+	}
+	return n;
+}
+
+static int plan_hidden(struct clo_gmem *g, struct clo_range index, struct map_plan *p)
+{
+	p->hidden_count = private_runs(g, index, NULL);
+	if (p->hidden_count == 0)
+		return 0;
+	p->hidden = clo_alloc(p->hidden_count * sizeof(*p->hidden));
+	if (!p->hidden)
+		return -ENOMEM;
+	(void)private_runs(g, index, p->hidden);
+	return 0;
+}
+
+int clo_gmem_mmap(struct clo_gmem *g, uint64_t off, uint64_t len, bool shared, void **addr)
+{
+	struct clo_rangelock_hold hold;
+	struct map_plan plan = { 0 };
+	struct clo_range index;
+	int ret;
+
+	/* mmap(2) checks the arguments before it asks the file. */
+	if (len == 0 || !clo_is_aligned(off | len, CLO_PAGE_SIZE) || off + len < off)
+		return -EINVAL;
+	if (!(g->flags & CLO_GMEM_MMAP))
+		return -ENODEV;
+	if (!shared || off + len > g->npages << CLO_PAGE_SHIFT)
+		return -EINVAL;
+	if (!g->views)
+		return -EOPNOTSUPP;
+	index = clo_range(off >> CLO_PAGE_SHIFT, (off + len) >> CLO_PAGE_SHIFT);
+	/* The attributes must stand still between the look at them and the mapping that a
+	 * conversion can find. */
+	clo_rangelock_lock(&g->ranges, index, &hold);
+	ret = plan_pieces(g, index, &plan);
+	if (ret == 0)
+		ret = plan_hidden(g, index, &plan);
+	if (ret == 0)
+		ret = clo_view_map(g->views, plan.pieces, plan.piece_count, plan.hidden,
+				   plan.hidden_count, addr);
+	clo_rangelock_unlock(&g->ranges, &hold);
+	plan_release(&plan);
+	return ret == -ENODEV ? -EOPNOTSUPP : ret;
+}
+
+int clo_gmem_munmap(struct clo_gmem *g, void *addr, uint64_t len)
+{
+	if (!g->views || len == 0 || !clo_is_aligned(len, CLO_PAGE_SIZE))
+		return -EINVAL;
+	return clo_view_unmap(g->views, addr, len >> CLO_PAGE_SHIFT);
+}
+
+int clo_gmem_host_access(struct clo_gmem *g, uint64_t off, void *buf, size_t bytes, bool write)
+{
+	if (!(g->flags & CLO_GMEM_MMAP))
+		return -ENODEV;
+	if (!g->views)
+		return -EOPNOTSUPP;
+	if (clo_a32_get(&g->released) || off + bytes < off ||
+	    off + bytes > g->npages << CLO_PAGE_SHIFT)
+		return -EFAULT;
+	return bytes ? clo_view_access(g->views, off, buf, bytes, write) : 0;
+}

@@ -1,0 +1,193 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * gmem/gmem_pin.c - pins with their holder's name: who keeps a page from becoming private, and the
+ * wait for it.
+ *
+ * A pinned page is shared and stays where it is (I2). A pin that was never given back makes the
+ * frame a leak when the file is closed.
+ */
+#include "gmem_internal.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdio.h>
+
+struct clo_gmem_pin {
+	struct clo_gmem *g;               /* a reference */
+	struct clo_gmem_pin *next, *prev; /* [pin_lock] */
+	struct clo_range index;
+	const char *holder;
+};
+
+/* Is the frame of @index shared and up to date? Then a pin has nothing to make. */
+static bool is_pinnable(struct clo_gmem *g, uint64_t index, struct clo_pfn *pfn)
+{
+	struct clo_frame_info f;
+
+	if (!clo_gmem_pfn(g, index, pfn))
+		return false;
+	f = clo_frame_get(g->db, *pfn);
+	return f.state == CLO_FRAME_SHARED &&
+	       (f.flags & (CLO_FRAME_UPTODATE | CLO_FRAME_POISON)) == CLO_FRAME_UPTODATE;
+}
+
+/* Errors as clo_gmem_pin. Inside a conversion a page that is shared already can be pinned; one that
+ * is missing cannot be made. */
+static int pin_page(struct clo_gmem *g, uint64_t index)
+{
+	for (;;) {
+		struct clo_pfn pfn;
+		unsigned order;
+		int ret;
+
+		if (is_pinnable(g, index, &pfn)) {
+			ret = clo_page_pin(g->db, pfn);
+			if (ret == 0)
+				return 0;
+		}
+		ret = clo_gmem_get_folio(g, index, clo_gfn(0), false, &pfn, &order);
+		if (ret == -EACCES)
+			return -EFAULT;
+		if (ret == -EAGAIN && clo_inval_busy(&g->inval, index))
+			return -EAGAIN;
+		if (ret && ret != -EAGAIN)
+			return ret;
+		if (ret)
+			clo_relax();
+	}
+}
+
+static void unpin_pages(struct clo_gmem *g, struct clo_range index)
+{
+	for (uint64_t i = index.start; i < index.end; i++) {
+		struct clo_pfn pfn;
+		bool was = clo_gmem_pfn(g, i, &pfn) && clo_page_unpin(g->db, pfn) == 0;
+
+		assert(was); /* we hold the pin */
+		(void)was;
+	}
+}
+
+static void registry_add(struct clo_gmem *g, struct clo_gmem_pin *pin)
+{
+	clo_mutex_lock(&g->pin_lock);
+	pin->next = g->pins;
+	if (pin->next)
+		pin->next->prev = pin;
+	g->pins = pin;
+	clo_mutex_unlock(&g->pin_lock);
+}
+
+/* Bounds in bytes to indexes. -EINVAL. */
+static int pin_range(const struct clo_gmem *g, uint64_t off, uint64_t len, struct clo_range *index)
+{
+	if (len == 0 || !clo_is_aligned(off | len, CLO_PAGE_SIZE) || off + len < off)
+		return -EINVAL;
+	*index = clo_range(off >> CLO_PAGE_SHIFT, (off + len) >> CLO_PAGE_SHIFT);
+	return index->end > g->npages ? -EINVAL : 0;
+}
+
+int clo_gmem_pin(struct clo_gmem *g, uint64_t off, uint64_t len, const char *holder,
+		 struct clo_gmem_pin **out, uint64_t *err_off)
+{
+	struct clo_gmem_pin *pin;
+	struct clo_range index;
+	int ret = pin_range(g, off, len, &index);
+
+	if (ret)
+		return ret;
+	pin = clo_alloc(sizeof(*pin));
+	if (!pin)
+		return -ENOMEM;
+	for (uint64_t i = index.start; i < index.end; i++) {
+		ret = pin_page(g, i);
+		if (ret) {
+			if (err_off)
+				*err_off = i << CLO_PAGE_SHIFT;
+			unpin_pages(g, clo_range(index.start, i));
+			clo_free(pin);
+			return ret;
+		}
+	}
+	pin->g = g;
+	pin->index = index;
+	pin->holder = holder ? holder : "";
+	clo_gmem_get(g);
+	registry_add(g, pin);
+	*out = pin;
+	return 0;
+}
+
+int clo_vm_pin(struct clo_gmem *gmem, uint64_t off, uint64_t len, const char *holder,
+	       struct clo_gmem_pin **out, uint64_t *err_off)
+{
+	struct clo_rangelock_hold hold;
+	struct clo_range index;
+	int ret = pin_range(gmem, off, len, &index);
+
+	if (ret)
+		return ret;
+	/* With the range no conversion or hole is under way in it; what is left to retry is a
+	 * change elsewhere that shares a stripe. */
+	clo_rangelock_lock(&gmem->ranges, index, &hold);
+	while ((ret = clo_gmem_pin(gmem, off, len, holder, out, err_off)) == -EAGAIN)
+		clo_relax();
+	clo_rangelock_unlock(&gmem->ranges, &hold);
+	return ret;
+}
+
+void clo_gmem_unpin(struct clo_gmem_pin *pin)
+{
+	struct clo_gmem *g;
+
+	if (!pin)
+		return;
+	g = pin->g;
+	/* Off the list first: a conversion that still meets the pin may find it without a name, but
+	 * never the name of a pin that is gone. */
+	clo_mutex_lock(&g->pin_lock);
+	if (pin->next)
+		pin->next->prev = pin->prev;
+	if (pin->prev)
+		pin->prev->next = pin->next;
+	else
+		g->pins = pin->next;
+	clo_mutex_unlock(&g->pin_lock);
+	unpin_pages(g, pin->index);
+	clo_mutex_lock(&g->pin_lock);
+	clo_a64_add(&g->unpin_count, 1);
+	clo_cond_broadcast(&g->unpinned);
+	clo_mutex_unlock(&g->pin_lock);
+	clo_free(pin);
+	clo_gmem_put(g);
+}
+
+bool clo_gmem_pin_holder(struct clo_gmem *g, uint64_t index, char *name, size_t size)
+{
+	bool found = false;
+
+	clo_mutex_lock(&g->pin_lock);
+	for (struct clo_gmem_pin *p = g->pins; p && !found; p = p->next) {
+		found = clo_range_contains(p->index, index);
+		if (found && size)
+			snprintf(name, size, "%s", p->holder);
+	}
+	clo_mutex_unlock(&g->pin_lock);
+	return found;
+}
+
+uint64_t clo_gmem_unpin_count(struct clo_gmem *g)
+{
+	return clo_a64_get(&g->unpin_count);
+}
+
+bool clo_gmem_wait_unpin(struct clo_gmem *g, uint64_t seen, uint64_t deadline_ns)
+{
+	bool moved, in_time = true;
+
+	clo_mutex_lock(&g->pin_lock);
+	while (!(moved = clo_a64_get(&g->unpin_count) != seen) && in_time)
+		in_time = clo_cond_timedwait(&g->unpinned, &g->pin_lock, deadline_ns);
+	clo_mutex_unlock(&g->pin_lock);
+	return moved;
+}
