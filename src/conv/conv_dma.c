@@ -238,18 +238,3 @@ int clo_dma_pin(struct clo_gmem *gmem, uint64_t off, uint64_t len, const char *h
 {
 	return clo_gmem_pin(gmem, off, len, holder, out, err_off);
 }
-
-int clo_vm_pin(struct clo_gmem *gmem, uint64_t off, uint64_t len, const char *holder, struct clo_gmem_pin **out,
-	       uint64_t *err_off)
-{
-	struct clo_range r = clo_range(off >> CLO_PAGE_SHIFT, (off >> CLO_PAGE_SHIFT) + (len >> CLO_PAGE_SHIFT));
-	struct clo_rangelock_hold hold;
-	int ret;
-
-	if (!clo_is_aligned(off | len, CLO_PAGE_SIZE) || len == 0 || off + len < off)
-		return -EINVAL;
-	clo_rangelock_lock(clo_gmem_ranges(gmem), r, &hold);
-	ret = clo_gmem_pin(gmem, off, len, holder, out, err_off);
-	clo_rangelock_unlock(clo_gmem_ranges(gmem), &hold);
-	return ret;
-}
