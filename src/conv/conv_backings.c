@@ -112,6 +112,7 @@ static int change(struct backings *b, char *who, size_t who_size)
 		zap_old(b);
 		conv_holes_follow(b->vm, NULL, b->vm->attr, b->gfns, b->to_private);
 		clo_attr_commit(b->vm->attr, b->gfns, b->to_private, &b->attr);
+		clo_note("convert: attribute stored, private", b->to_private);
 		if (!b->to_private) {
 			ret = conv_dma_tell(b->vm, &b->dma, true, who, who_size);
 			if (ret)

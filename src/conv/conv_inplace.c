@@ -191,6 +191,7 @@ static int hide(struct conv *c)
 /* The change itself; none of it can fail. Inside the invalidation of the files and of the mmu, all folios locked. */
 static void commit(struct conv *c)
 {
+	clo_note("convert: checked, folios locked; to private", c->to_private);
 	conv_stage2_commit(c);
 	for (unsigned i = 0; i < c->seg_count; i++) {
 		struct conv_seg *seg = &c->segs[i];
@@ -202,6 +203,7 @@ static void commit(struct conv *c)
 		conv_holes_follow(c->vm, seg->g, attr, seg->index, c->to_private);
 		clo_attr_commit(attr, seg->index, c->to_private, &seg->attr);
 		conv_frames_unlock(seg);
+		clo_note("convert: stored, first file page", seg->index.start);
 	}
 }
 

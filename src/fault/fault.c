@@ -49,6 +49,7 @@ static enum clo_fault_end check_slot(struct clo_vm *vm, const struct clo_slot *s
 	if (f->is_private != clo_vm_gfn_is_private(vm, slot, f->gfn)) {
 		if (clo_broken(CLO_BREAK_MISMATCH_RETRY))
 			return CLO_FAULT_RETRY;
+		clo_note("fault: kinds differ: exit, access private", f->is_private);
 		return fail(f, CLO_CAUSE_MISMATCH, -EFAULT);
 	}
 	if (!slot || f->gfn.n >= CLO_GFN_END)
@@ -104,6 +105,8 @@ static enum clo_fault_end get_backing(const struct clo_slot *slot, struct clo_fa
 	/* The file's own state, which is the access's kind wherever the file owns the attribute. */
 	b->is_private = clo_attr_is_private(clo_gmem_attr(g), index);
 	ret = clo_gmem_get_folio(g, index, f->gfn, b->is_private, &b->pfn, &b->order);
+	if (ret == 0)
+		clo_note("fault: folio ready, pfn", b->pfn.n);
 	return ret ? gmem_error(f, ret) : CLO_FAULT_FIXED;
 }
 
@@ -157,8 +160,10 @@ static enum clo_fault_end publish(struct clo_vm *vm, struct clo_fault *f, const 
 	struct clo_gfn gfn = clo_gfn(clo_align_down(f->gfn.n, pages));
 	uint64_t bits = CLO_SPTE_X | CLO_SPTE_A;
 
+	clo_note("fault: entry frozen, gfn", gfn.n);
 	if (stale(vm, f->gfn, ctx->level, snap)) {
 		clo_table_map_abort(ctx);
+		clo_note("fault: sequence moved: retry, gfn", gfn.n);
 		return CLO_FAULT_RETRY;
 	}
 	if (b->is_private && clo_page_rmap_claim(vm->host->db, pfn, ctx->level, vm->id, gfn)) {
@@ -171,6 +176,7 @@ static enum clo_fault_end publish(struct clo_vm *vm, struct clo_fault *f, const 
 		bits |= CLO_SPTE_D;
 	f->level = ctx->level;
 	clo_table_map_commit(ctx, clo_spte_make(pfn, ctx->level, bits));
+	clo_note("fault: leaf published, pfn", pfn.n);
 	return CLO_FAULT_FIXED;
 }
 
@@ -214,6 +220,7 @@ enum clo_fault_end clo_fault_handle(struct clo_vm *vm, struct clo_fault *f)
 	clo_rcu_read_lock();
 	/* Before anything that a change could move is read: slot, attribute, folio. */
 	snap = clo_inval_snapshot(&vm->mmu.inval, f->gfn.n);
+	clo_note("fault: sequence read, gfn", f->gfn.n);
 	slot = clo_slots_find(vm->slots, 0, f->gfn);
 	end = check_slot(vm, slot, f);
 	if (end == CLO_FAULT_FIXED)

@@ -27,6 +27,7 @@ uint64_t clo_vm_zap(struct clo_vm *vm, struct clo_range gfns, unsigned space_mas
 			leaves += clo_table_zap(vm->mmu.table[s], r, leaf_removed, vm);
 	}
 	clo_stat_add(&vm->zaps[why], leaves);
+	clo_note("zap: leaves removed", leaves);
 	return leaves;
 }
 
