@@ -1,0 +1,179 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* view/view_internal.h - what the files of module view share. */
+#ifndef CLO_VIEW_VIEW_INTERNAL_H
+#define CLO_VIEW_VIEW_INTERNAL_H
+
+#include "view/view.h"
+
+#define VIEW_HUGE_PAGES 512ULL
+
+struct view_map;
+
+/* What differs between the two levels with mappings. All under the set's lock, @x inside the
+ * mapping. */
+struct view_real_ops {
+	/* Put the mapping at m->addr, with nothing reachable. 0 or -errno; the range is then
+	 * released. */
+	int (*install)(struct view_map *m);
+	/* Nothing of @x is reachable after it. On failure nothing has changed. */
+	int (*hide)(struct view_map *m, struct clo_range x);
+	/* Second half of hide, when every mapping agreed; or back to what it was. */
+	void (*hide_commit)(struct view_map *m, struct clo_range x);
+	void (*hide_undo)(struct view_map *m, struct clo_range x);
+	void (*show)(struct view_map *m, struct clo_range x);
+	void (*drop)(struct view_map *m, struct clo_range x);
+	/* The folio lock of @x is held by the caller. @wanted: the mapping that was touched. 0 or
+	 * -errno. */
+	int (*grant)(struct view_map *m, struct clo_range x, bool wanted);
+};
+
+/* What differs between levels as a whole; the explorer has SOFT only. */
+struct view_ops {
+	int (*host_init)(struct clo_view_host *vh);
+	void (*host_fini)(struct clo_view_host *vh);
+	void (*set_fini)(struct clo_view_set *vs);
+	int (*map)(struct clo_view_set *vs, const struct clo_view_piece *pieces, size_t count,
+		   const struct clo_range *hidden, size_t hidden_count, void **addr);
+	int (*unmap)(struct clo_view_set *vs, void *addr, uint64_t npages);
+	int (*hide)(struct clo_view_set *vs, struct clo_range r);
+	void (*show)(struct clo_view_set *vs, struct clo_range r);
+	void (*drop)(struct clo_view_set *vs, struct clo_range r);
+	int (*settle)(struct clo_view_set *vs, struct clo_range r);
+	int (*access)(struct clo_view_set *vs, uint64_t off, uint8_t *buf, size_t bytes,
+		      bool write);
+	bool (*is_shown)(const struct clo_view_set *vs, uint64_t index);
+	const struct view_real_ops *real;
+};
+extern const struct view_ops view_soft_ops;
+extern const struct view_ops view_uffd_ops;  /* threads only */
+extern const struct view_ops view_remap_ops; /* threads only */
+
+struct view_engine; /* view_engine.c */
+
+struct clo_view_host {
+	struct clo_pagedb *db;
+	enum clo_view_level level;
+	const struct view_ops *ops;
+	uint64_t unit; /* pages that are protected together: 1, or 512 in a pool of huge pages */
+	int empty_fd;  /* REMAP: what private pages are a mapping of */
+	struct view_engine *engine; /* UFFD */
+	struct clo_mutex
+		lock;         /* rank VIEW, never together with a set's: maps, dying, users, refs */
+	struct clo_cond idle; /* users or refs of a mapping came to 0 */
+	struct view_map *maps; /* [lock] of all sets: where the engine finds an address */
+};
+
+#define VIEW_SOFT_BUCKETS 64
+
+struct clo_view_set {
+	struct clo_view_host *vh;
+	uint64_t npages;
+	clo_view_resolve_fn resolve;
+	void *owner;
+	struct clo_rwlock lock; /* rank VIEW */
+	struct view_map *maps;  /* [lock] */
+	/* Counts shows: a refusal that was asked for before one must not poison after it. */
+	struct clo_a64 show_seq;
+	struct clo_aptr soft[VIEW_SOFT_BUCKETS]; /* SOFT: struct soft_chunk, hashed by index */
+	struct clo_stat hidden_calls, hidden_pages, shown_pages, resolved_faults, refused_faults,
+		stuck_pages;
+};
+
+/* One mapping. A mapping made for clo_view_access() is internal: no VMM knows it. */
+struct view_map {
+	struct view_map *next_in_set;  /* [set lock] */
+	struct view_map *next_in_host; /* [host lock] */
+	struct clo_view_set *set;
+	uint8_t *addr;
+	struct clo_range r; /* indexes */
+	bool internal;
+	bool dying;                   /* [host lock] unmap has begun: no new users */
+	uint32_t users;               /* [host lock] clo_view_access in progress */
+	uint32_t refs;                /* [host lock] engine at work on a fault */
+	struct clo_a64 *shown, *want; /* REMAP: bits per page; shared but not mapped = want */
+	size_t piece_count;
+	struct clo_view_piece pieces[];
+};
+
+static inline uint8_t *view_addr(const struct view_map *m, uint64_t index)
+{
+	return m->addr + (index - m->r.start) * CLO_PAGE_SIZE;
+}
+static inline size_t view_bytes(struct clo_range r)
+{
+	return (size_t)(clo_range_len(r) * CLO_PAGE_SIZE);
+}
+/* @r rounded out to units, inside the mapping (whose ends are multiples of the unit). */
+static inline struct clo_range view_clip_out(const struct view_map *m, struct clo_range r)
+{
+	uint64_t unit = m->set->vh->unit;
+
+	if (r.start >= r.end || !clo_range_overlaps(r, m->r))
+		return clo_range(0, 0);
+	r = clo_range_clip(r, m->r);
+	return clo_range(clo_align_down(r.start, unit), clo_align_up(r.end, unit));
+}
+
+/* view_map.c: what both levels with mappings share. */
+int view_real_map(struct clo_view_set *vs, const struct clo_view_piece *pieces, size_t count,
+		  const struct clo_range *hidden, size_t hidden_count, void **addr);
+int view_real_unmap(struct clo_view_set *vs, void *addr, uint64_t npages);
+int view_real_hide(struct clo_view_set *vs, struct clo_range r);
+void view_real_show(struct clo_view_set *vs, struct clo_range r);
+void view_real_drop(struct clo_view_set *vs, struct clo_range r);
+void view_real_set_fini(struct clo_view_set *vs);
+bool view_real_is_shown(const struct clo_view_set *vs, uint64_t index);
+struct clo_pfn view_pfn(const struct view_map *m, uint64_t index);
+/* End of the piece of @m that holds @index. */
+uint64_t view_piece_end(const struct view_map *m, uint64_t index);
+/*
+ * Call @map for each unit of @x that has content throughout. The folio lock of @x is held; a unit
+ * that @x does not fill needs its other folios locked too, which are only tried. 0; -ENOENT a page
+ * without content; -EACCES a private page; -EAGAIN a lock is busy; or what @map returned.
+ */
+int view_grant_units(struct view_map *m, struct clo_range x,
+		     int (*map)(struct view_map *m, struct clo_range x));
+/* The longest run of pages from @at, at most to @end, that all have content, or all have none. */
+struct clo_range view_content_run(const struct view_map *m, uint64_t at, uint64_t end,
+				  bool *content);
+/* Make a mapping of @pieces and add it to the set. */
+int view_map_add(struct clo_view_set *vs, const struct clo_view_piece *pieces, size_t count,
+		 bool internal, struct view_map **out);
+/* No user, no engine at work, not mapped, freed. Called once, by the one who set dying. */
+void view_map_remove(struct view_map *m);
+/* Ask the owner for @index (and, in huge memory, for what is missing of its block); granted pages
+ * are mapped in @m (REMAP: wherever they are wanted; @m may be NULL). -errno of resolve or of the
+ * mapping; -EAGAIN is waited out unless @once. */
+int view_ask(struct clo_view_set *vs, struct view_map *m, uint64_t index, bool once);
+
+/* view_access.c */
+int view_real_access(struct clo_view_set *vs, uint64_t off, uint8_t *buf, size_t bytes, bool write);
+
+/* view_uffd.c: system calls on a userfaultfd. 0 or -errno. */
+struct view_uffd {
+	int fd;
+	bool user_mode_only;
+	uint64_t features;
+};
+int view_uffd_open(struct view_uffd *u, uint64_t features);
+int view_uffd_register(int fd, void *addr, size_t bytes, uint64_t mode);
+/* *done: bytes that were mapped or poisoned before the error. */
+int view_uffd_continue(int fd, void *addr, size_t bytes, size_t *done);
+int view_uffd_poison(int fd, void *addr, size_t bytes, size_t *done);
+void view_uffd_wake(int fd, void *addr, size_t bytes);
+/* Empty the page tables of a range; locked memory (mlockall) too. 0 or -errno. */
+int view_zap(void *addr, size_t bytes);
+/* What a host view needs of the kernel. */
+#define VIEW_UFFD_MINOR_HUGETLB (1ULL << 9)
+#define VIEW_UFFD_MINOR_SHMEM   (1ULL << 10)
+#define VIEW_UFFD_POISON        (1ULL << 14)
+#define VIEW_UFFD_WP_ASYNC      (1ULL << 15)
+
+/* view_engine.c */
+int view_engine_start(struct clo_view_host *vh, uint64_t features);
+void view_engine_stop(struct clo_view_host *vh);
+int view_engine_fd(const struct clo_view_host *vh);
+/* view_level_uffd.c: poison the unit of @index, unless a show has come after @seq was read. */
+void view_level_refuse(struct view_map *m, uint64_t index, uint64_t seq);
+
+#endif

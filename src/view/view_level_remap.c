@@ -1,0 +1,292 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * view/view_level_remap.c - level REMAP: without userfaultfd, what must not be touched is mapped
+ * beyond the end of an empty file.
+ *
+ * Two bits per page of a mapping. shown: the pool is mapped there. want: shared, but no folio was
+ * there to map; clo_view_settle() and clo_view_access() ask for it. Neither: private.
+ * Hidden neighbours are one VMA, because the offset into the empty file grows with the address.
+ */
+#include "view_internal.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+static void set_bits(struct clo_a64 *map, uint64_t from, uint64_t to, bool on)
+{
+	while (from < to) {
+		uint64_t n = 64 - from % 64;
+		uint64_t mask;
+
+		if (n > to - from)
+			n = to - from;
+		mask = (n == 64 ? ~0ULL : (1ULL << n) - 1) << from % 64;
+		if (on)
+			clo_a64_or(&map[from / 64], mask);
+		else
+			clo_a64_and(&map[from / 64], ~mask);
+		from += n;
+	}
+}
+
+/* First bit from @from that is @on, or @to. */
+static uint64_t next_bit(const struct clo_a64 *map, uint64_t from, uint64_t to, bool on)
+{
+	while (from < to) {
+		uint64_t word = clo_a64_get(&map[from / 64]);
+
+		if (!on)
+			word = ~word;
+		word >>= from % 64;
+		if (word) {
+			from += (uint64_t)__builtin_ctzll(word);
+			return from < to ? from : to;
+		}
+		from = clo_align_down(from, 64) + 64;
+	}
+	return to;
+}
+
+static void mark(struct view_map *m, struct clo_a64 *map, struct clo_range x, bool on)
+{
+	set_bits(map, x.start - m->r.start, x.end - m->r.start, on);
+}
+
+/* First run of @x whose bits in @map are @on; empty at x.end when there is none. */
+static struct clo_range next_run(const struct view_map *m, const struct clo_a64 *map,
+				 struct clo_range x, bool on)
+{
+	uint64_t end = x.end - m->r.start;
+	uint64_t from = next_bit(map, x.start - m->r.start, end, on);
+	uint64_t to = next_bit(map, from, end, !on);
+
+	return clo_range(m->r.start + from, m->r.start + to);
+}
+
+static int map_hidden(struct view_map *m, struct clo_range x)
+{
+	off_t off = (off_t)((x.start - m->r.start) * CLO_PAGE_SIZE);
+	void *p = mmap(view_addr(m, x.start), view_bytes(x), PROT_READ | PROT_WRITE,
+		       MAP_SHARED | MAP_FIXED | MAP_NORESERVE, m->set->vh->empty_fd, off);
+
+	return p == MAP_FAILED ? -errno : 0;
+}
+
+static int map_shown(struct view_map *m, struct clo_range x)
+{
+	int fd = clo_pagedb_fd(m->set->vh->db);
+
+	for (uint64_t at = x.start; at < x.end;) {
+		uint64_t end = view_piece_end(m, at);
+		struct clo_range part = clo_range(at, end < x.end ? end : x.end);
+		off_t off = (off_t)(view_pfn(m, at).n * CLO_PAGE_SIZE);
+
+		if (mmap(view_addr(m, at), view_bytes(part), PROT_READ | PROT_WRITE,
+			 MAP_SHARED | MAP_FIXED | MAP_NORESERVE, fd, off) == MAP_FAILED)
+			return -errno;
+		/* A child would keep the page when it becomes private. */
+		if (madvise(view_addr(m, at), view_bytes(part), MADV_DONTFORK) != 0)
+			return -errno;
+		at = part.end;
+	}
+	return 0;
+}
+
+/* Map the pool at @x, or leave it hidden and wanted. */
+static int try_show(struct view_map *m, struct clo_range x)
+{
+	int ret = map_shown(m, x);
+
+	if (ret) {
+		(void)map_hidden(m, x);
+		clo_stat_add(&m->set->stuck_pages, clo_range_len(x));
+	}
+	mark(m, m->shown, x, ret == 0);
+	mark(m, m->want, x, ret != 0);
+	return ret;
+}
+
+static int remap_install(struct view_map *m)
+{
+	size_t words = (size_t)((clo_range_len(m->r) + 63) / 64);
+
+	m->shown = clo_alloc_sparse(words * sizeof(*m->shown));
+	m->want = clo_alloc_sparse(words * sizeof(*m->want));
+	if (!m->shown || !m->want)
+		return -ENOMEM;
+	return map_hidden(m, m->r);
+}
+
+static int remap_hide(struct view_map *m, struct clo_range x)
+{
+	return map_hidden(m, x);
+}
+
+static void remap_hide_commit(struct view_map *m, struct clo_range x)
+{
+	mark(m, m->shown, x, false);
+	mark(m, m->want, x, false);
+}
+
+static void remap_hide_undo(struct view_map *m, struct clo_range x)
+{
+	while (x.start < x.end) {
+		struct clo_range run = next_run(m, m->shown, x, true);
+
+		if (run.start < run.end)
+			(void)try_show(m, run);
+		x.start = run.end;
+	}
+}
+
+static void remap_show(struct view_map *m, struct clo_range x)
+{
+	for (uint64_t at = x.start; at < x.end;) {
+		bool content;
+		struct clo_range run = view_content_run(m, at, x.end, &content);
+
+		if (content)
+			(void)try_show(m, run); /* counted */
+		else
+			mark(m, m->want, run, true);
+		at = run.end;
+	}
+}
+
+/* @x and what is mapped in one piece with its ends: to replace that splits no VMA, so it needs
+ * none. */
+static struct clo_range whole_runs(const struct view_map *m, struct clo_range x)
+{
+	uint64_t start = x.start - m->r.start, end = x.end - m->r.start;
+
+	while (start > 0 && (clo_a64_get(&m->shown[(start - 1) / 64]) >> (start - 1) % 64 & 1))
+		start--;
+	end = next_bit(m->shown, end, clo_range_len(m->r), false);
+	return clo_range(m->r.start + start, m->r.start + end);
+}
+
+static void remap_drop(struct view_map *m, struct clo_range x)
+{
+	if (map_hidden(m, x) != 0) {
+		x = whole_runs(m, x);
+		clo_stat_add(&m->set->stuck_pages, clo_range_len(x));
+		if (map_hidden(m, x) != 0)
+			return;
+	}
+	for (struct clo_range rest = x; rest.start < rest.end;) {
+		struct clo_range run = next_run(m, m->shown, rest, true);
+
+		mark(m, m->want, run, true);
+		rest.start = run.end;
+	}
+	mark(m, m->shown, x, false);
+}
+
+static int grant_runs(struct view_map *m, struct clo_range x)
+{
+	while (x.start < x.end) {
+		struct clo_range run = next_run(m, m->shown, x, false);
+		int ret = run.start < run.end ? try_show(m, run) : 0;
+
+		if (ret)
+			return ret;
+		x.start = run.end;
+	}
+	return 0;
+}
+
+static int remap_grant(struct view_map *m, struct clo_range x, bool wanted)
+{
+	struct clo_range want = next_run(m, m->want, x, true);
+
+	if (!wanted && want.start == want.end)
+		return 0;
+	return view_grant_units(m, x, grant_runs);
+}
+
+/* First wanted page of @r in any mapping, or r.end. */
+static uint64_t next_wanted(struct clo_view_set *vs, struct clo_range r)
+{
+	uint64_t best = r.end;
+
+	clo_rwlock_rdlock(&vs->lock);
+	for (struct view_map *m = vs->maps; m; m = m->next_in_set) {
+		struct clo_range x = clo_range_clip(r, m->r);
+		struct clo_range run;
+
+		if (x.start == x.end)
+			continue;
+		run = next_run(m, m->want, x, true);
+		if (run.start < run.end && run.start < best)
+			best = run.start;
+	}
+	clo_rwlock_unlock(&vs->lock);
+	return best;
+}
+
+static int remap_settle(struct clo_view_set *vs, struct clo_range r)
+{
+	int first = 0;
+
+	for (;;) {
+		int ret;
+
+		r.start = next_wanted(vs, r);
+		if (r.start == r.end)
+			return first;
+		ret = view_ask(vs, NULL, r.start, false);
+		/* Gone private or away meanwhile: no failure of this call. */
+		if (ret && ret != -EACCES && ret != -ERANGE && first == 0)
+			first = ret;
+		r.start++;
+	}
+}
+
+static int remap_host_init(struct clo_view_host *vh)
+{
+	int fd = memfd_create("cloister-hidden", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+
+	if (fd < 0)
+		return -errno;
+	/* It stays empty, whoever gets hold of it. */
+	if (fcntl(fd, F_ADD_SEALS, F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL) != 0) {
+		int ret = -errno;
+
+		close(fd);
+		return ret;
+	}
+	vh->empty_fd = fd;
+	return 0;
+}
+
+static void remap_host_fini(struct clo_view_host *vh)
+{
+	close(vh->empty_fd);
+}
+
+static const struct view_real_ops real_ops = {
+	.install = remap_install,
+	.hide = remap_hide,
+	.hide_commit = remap_hide_commit,
+	.hide_undo = remap_hide_undo,
+	.show = remap_show,
+	.drop = remap_drop,
+	.grant = remap_grant,
+};
+
+const struct view_ops view_remap_ops = {
+	.host_init = remap_host_init,
+	.host_fini = remap_host_fini,
+	.set_fini = view_real_set_fini,
+	.map = view_real_map,
+	.unmap = view_real_unmap,
+	.hide = view_real_hide,
+	.show = view_real_show,
+	.drop = view_real_drop,
+	.settle = remap_settle,
+	.access = view_real_access,
+	.is_shown = view_real_is_shown,
+	.real = &real_ops,
+};

@@ -1,0 +1,218 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * view/view_level_uffd.c - level UFFD: what hide, show, drop and grant are on a userfaultfd
+ *mapping.
+ *
+ * hide  zap, then POISON. Between the two, and wherever POISON could not be put, a touch asks the
+ *engine, which refuses it: poison makes the refusal cheap (2 us instead of 60) and independent of
+ *the engine, MINOR|MISSING makes it certain. So hide cannot fail for want of memory. show CONTINUE,
+ *over the poison, what has content; take the poison from the rest. The caller keeps folios from
+ *changing, so no folio lock is taken here. drop  zap. grant CONTINUE; the folio lock is the
+ *caller's.
+ */
+#include "view_internal.h"
+
+#include <errno.h>
+#include <linux/userfaultfd.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+/* Eager POISON of a call stops here (1 GiB, 30 ms): a file of a TiB that was never touched has
+ * nothing to hide. */
+#define POISON_MAX (1ULL << 18)
+
+static int fd_of(const struct view_map *m)
+{
+	return view_engine_fd(m->set->vh);
+}
+
+static int map_pieces(struct view_map *m)
+{
+	int fd = clo_pagedb_fd(m->set->vh->db);
+
+	for (size_t i = 0; i < m->piece_count; i++) {
+		const struct clo_view_piece *p = &m->pieces[i];
+		void *want = view_addr(m, p->r.start);
+
+		if (mmap(want, view_bytes(p->r), PROT_READ | PROT_WRITE,
+			 MAP_SHARED | MAP_FIXED | MAP_NORESERVE, fd,
+			 (off_t)(p->base.n * CLO_PAGE_SIZE)) == MAP_FAILED)
+			return -errno;
+	}
+	return 0;
+}
+
+static int uffd_install(struct view_map *m)
+{
+	int ret = map_pieces(m);
+
+	if (ret == 0)
+		ret = view_uffd_register(fd_of(m), m->addr, view_bytes(m->r),
+					 UFFDIO_REGISTER_MODE_MISSING | UFFDIO_REGISTER_MODE_MINOR);
+	/* A child would have the pages without their poison; a core dump would wait for an engine
+	 * that is stopped. */
+	if (ret == 0 && (madvise(m->addr, view_bytes(m->r), MADV_DONTFORK) != 0 ||
+			 madvise(m->addr, view_bytes(m->r), MADV_DONTDUMP) != 0))
+		ret = -errno;
+	return ret == -EAGAIN || ret == -EBUSY ? -ENOMEM : ret;
+}
+
+/*
+ * Best effort, see above. EEXIST: the engine has poisoned the page already, or, where nobody should
+ * have been able to, somebody has mapped it: @sure zaps that page once more.
+ */
+static void poison(struct view_map *m, struct clo_range x, bool sure)
+{
+	uint64_t unit = m->set->vh->unit;
+	uint64_t zapped = UINT64_MAX;
+
+	if (clo_range_len(x) > POISON_MAX)
+		x.end = x.start + POISON_MAX;
+	while (x.start < x.end) {
+		size_t done;
+		int ret = view_uffd_poison(fd_of(m), view_addr(m, x.start), view_bytes(x), &done);
+
+		x.start += done / CLO_PAGE_SIZE;
+		if (ret != -EEXIST)
+			break;
+		if (sure && zapped != x.start) {
+			zapped = x.start;
+			(void)view_zap(view_addr(m, x.start), (size_t)(unit * CLO_PAGE_SIZE));
+			continue;
+		}
+		x.start += unit;
+	}
+}
+
+static int uffd_hide(struct view_map *m, struct clo_range x)
+{
+	int ret = view_zap(view_addr(m, x.start), view_bytes(x));
+
+	if (ret)
+		return ret;
+	poison(m, x, true);
+	return 0;
+}
+
+static void uffd_hide_commit(struct view_map *m, struct clo_range x)
+{
+	(void)m;
+	(void)x;
+}
+
+/* A page without poison asks: nothing is lost by taking it away. */
+static void unpoison(struct view_map *m, struct clo_range x)
+{
+	(void)view_zap(view_addr(m, x.start), view_bytes(x));
+}
+
+/* Memory of the pool for a page that has a frame but was never written: CONTINUE maps only what is
+ * there. */
+static int fill(struct view_map *m, uint64_t index)
+{
+	void *direct = clo_page_addr(m->set->vh->db, view_pfn(m, index));
+	size_t bytes = (size_t)(m->set->vh->unit * CLO_PAGE_SIZE);
+
+	return madvise(direct, bytes, MADV_POPULATE_READ) == 0 ? 0 : -errno;
+}
+
+/* 0 or the last error; the other pages are mapped all the same. */
+static int map_content(struct view_map *m, struct clo_range x)
+{
+	uint64_t unit = m->set->vh->unit;
+	uint64_t filled = UINT64_MAX;
+	int failed = 0;
+
+	while (x.start < x.end) {
+		size_t done;
+		int ret = view_uffd_continue(fd_of(m), view_addr(m, x.start), view_bytes(x), &done);
+
+		x.start += done / CLO_PAGE_SIZE;
+		if (ret == 0)
+			break;
+		if (ret == -EFAULT && filled != x.start) {
+			filled = x.start;
+			ret = fill(m, x.start);
+			if (ret == 0)
+				continue;
+		}
+		/* The VMM has mapped something else there. */
+		if (ret == -ENOENT || ret == -EINVAL)
+			return ret;
+		if (ret != -EEXIST) {
+			unpoison(m, clo_range(x.start, x.start + unit));
+			failed = ret;
+		}
+		x.start += unit;
+	}
+	return failed;
+}
+
+static void uffd_show(struct view_map *m, struct clo_range x)
+{
+	for (uint64_t at = x.start; at < x.end;) {
+		bool content;
+		struct clo_range run = view_content_run(m, at, x.end, &content);
+
+		if (content)
+			(void)map_content(m, run); /* what failed is resolved at its first touch */
+		else
+			unpoison(m, run);
+		at = run.end;
+	}
+}
+
+static void uffd_drop(struct view_map *m, struct clo_range x)
+{
+	(void)view_zap(view_addr(m, x.start), view_bytes(x));
+}
+
+static int uffd_grant(struct view_map *m, struct clo_range x, bool wanted)
+{
+	(void)wanted;
+	return view_grant_units(m, x, map_content);
+}
+
+void view_level_refuse(struct view_map *m, uint64_t index, uint64_t seq)
+{
+	struct clo_view_set *vs = m->set;
+
+	/* For writing: no show is in progress, and one that came after the question was asked is
+	 * seen. */
+	clo_rwlock_wrlock(&vs->lock);
+	if (clo_a64_get_sc(&vs->show_seq) == seq)
+		poison(m, clo_range(index, index + vs->vh->unit), false);
+	clo_rwlock_unlock(&vs->lock);
+}
+
+static int uffd_host_init(struct clo_view_host *vh)
+{
+	bool huge = clo_pagedb_kind(vh->db) == CLO_POOL_HUGETLB;
+
+	return view_engine_start(
+		vh, VIEW_UFFD_POISON | (huge ? VIEW_UFFD_MINOR_HUGETLB : VIEW_UFFD_MINOR_SHMEM));
+}
+
+static const struct view_real_ops real_ops = {
+	.install = uffd_install,
+	.hide = uffd_hide,
+	.hide_commit = uffd_hide_commit,
+	.hide_undo = unpoison,
+	.show = uffd_show,
+	.drop = uffd_drop,
+	.grant = uffd_grant,
+};
+
+const struct view_ops view_uffd_ops = {
+	.host_init = uffd_host_init,
+	.host_fini = view_engine_stop,
+	.set_fini = view_real_set_fini,
+	.map = view_real_map,
+	.unmap = view_real_unmap,
+	.hide = view_real_hide,
+	.show = view_real_show,
+	.drop = view_real_drop,
+	.access = view_real_access,
+	.is_shown = view_real_is_shown,
+	.real = &real_ops,
+};

@@ -1,0 +1,178 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * view/view_uffd.c - the system calls on a userfaultfd, with their partial results made whole.
+ *
+ * Numbers that headers older than Linux 6.6 lack are given here; the kernel refuses what it does
+ * not know (UFFDIO_API: EINVAL), so nothing depends on the headers of the build machine.
+ */
+#include "view_internal.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/userfaultfd.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#ifndef UFFD_USER_MODE_ONLY
+#define UFFD_USER_MODE_ONLY 1
+#endif
+#ifndef USERFAULTFD_IOC_NEW
+#define USERFAULTFD_IOC_NEW _IO(0xAA, 0x00)
+#endif
+#ifndef MADV_DONTNEED_LOCKED
+#define MADV_DONTNEED_LOCKED 24
+#endif
+
+/* UFFDIO_POISON: since Linux 6.6. */
+struct view_poison {
+	struct uffdio_range range;
+	uint64_t mode;
+	int64_t updated;
+};
+#define VIEW_UFFDIO_POISON _IOWR(0xAA, 0x08, struct view_poison)
+
+static int open_dev(void)
+{
+	int dev = open("/dev/userfaultfd", O_RDWR | O_CLOEXEC);
+	int fd, err;
+
+	if (dev < 0)
+		return -errno;
+	fd = ioctl(dev, USERFAULTFD_IOC_NEW, O_CLOEXEC | O_NONBLOCK);
+	err = errno;
+	close(dev);
+	return fd < 0 ? -err : fd;
+}
+
+static int open_syscall(unsigned flags)
+{
+	long fd = syscall(SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK | flags);
+
+	return fd < 0 ? -errno : (int)fd;
+}
+
+/* The best kind permitted. The error is the system call's: the device is only another way to the
+ * same. */
+static int open_best(bool *user_mode_only)
+{
+	int fd = open_syscall(0);
+	int first = fd;
+
+	*user_mode_only = false;
+	if (fd == -EPERM)
+		fd = open_dev();
+	if (fd < 0 && first == -EPERM) {
+		fd = open_syscall(UFFD_USER_MODE_ONLY);
+		*user_mode_only = fd >= 0;
+	}
+	return fd < 0 ? first : fd;
+}
+
+static int handshake(int fd, uint64_t want, uint64_t *features)
+{
+	struct uffdio_api api = { .api = UFFD_API, .features = want };
+
+	if (ioctl(fd, UFFDIO_API, &api) < 0)
+		return -errno;
+	*features = api.features;
+	return 0;
+}
+
+int view_uffd_open(struct view_uffd *u, uint64_t features)
+{
+	int fd = open_best(&u->user_mode_only);
+	int ret;
+
+	if (fd < 0)
+		return fd;
+	ret = handshake(fd, features, &u->features);
+	if (ret) {
+		close(fd);
+		/* The only reason that is left here: a feature this kernel does not have. */
+		return ret == -EINVAL ? -EPERM : ret;
+	}
+	u->fd = fd;
+	return 0;
+}
+
+int view_uffd_register(int fd, void *addr, size_t bytes, uint64_t mode)
+{
+	struct uffdio_register reg = {
+		.range = { .start = (uintptr_t)addr, .len = bytes },
+		.mode = mode,
+	};
+
+	return ioctl(fd, UFFDIO_REGISTER, &reg) < 0 ? -errno : 0;
+}
+
+/*
+ * One ioctl reports a part done (EAGAIN and a count), or that the address space is about to change
+ * (EAGAIN and no count): both go on. Any other error stands for the first unit after *done.
+ */
+static int step(int64_t count, int err, size_t *done)
+{
+	if (count > 0)
+		*done += (size_t)count;
+	if (err != EAGAIN)
+		return -err;
+	if (count <= 0)
+		clo_relax();
+	return 0;
+}
+
+int view_uffd_continue(int fd, void *addr, size_t bytes, size_t *done)
+{
+	*done = 0;
+	while (*done < bytes) {
+		struct uffdio_continue c = {
+			.range = { .start = (uintptr_t)addr + *done, .len = bytes - *done },
+		};
+		int ret = 0;
+
+		if (ioctl(fd, UFFDIO_CONTINUE, &c) == 0)
+			*done = bytes;
+		else
+			ret = step(c.mapped, errno, done);
+		if (ret)
+			return ret;
+	}
+	return 0;
+}
+
+int view_uffd_poison(int fd, void *addr, size_t bytes, size_t *done)
+{
+	*done = 0;
+	while (*done < bytes) {
+		struct view_poison p = {
+			.range = { .start = (uintptr_t)addr + *done, .len = bytes - *done },
+		};
+		int ret = 0;
+
+		if (ioctl(fd, VIEW_UFFDIO_POISON, &p) == 0)
+			*done = bytes;
+		else
+			ret = step(p.updated, errno, done);
+		if (ret)
+			return ret;
+	}
+	return 0;
+}
+
+void view_uffd_wake(int fd, void *addr, size_t bytes)
+{
+	struct uffdio_range r = { .start = (uintptr_t)addr, .len = bytes };
+
+	(void)ioctl(fd, UFFDIO_WAKE, &r);
+}
+
+int view_zap(void *addr, size_t bytes)
+{
+	if (madvise(addr, bytes, MADV_DONTNEED) == 0)
+		return 0;
+	/* A VMM that called mlockall(): the plain form refuses locked memory. */
+	if (errno == EINVAL && madvise(addr, bytes, MADV_DONTNEED_LOCKED) == 0)
+		return 0;
+	return -errno;
+}
