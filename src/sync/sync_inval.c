@@ -2,13 +2,13 @@
 /*
  * sync/sync_inval.c - the invalidation sequence. See sync.h for the protocol.
  *
- * Each word holds {seq, in_progress}. end() advances both with one addition, so no reader can see the count drop without the
- * sequence moving (KVM orders seq++ before count-- for the same reason).
+ * Each word holds {seq, in_progress}. end() advances both with one addition, so no reader can see
+ * the count drop without the sequence moving (KVM orders seq++ before count-- for the same reason).
  */
 #include "sync/sync.h"
 
 #define PROGRESS_ONE 1ULL
-#define SEQ_ONE	     (1ULL << 32)
+#define SEQ_ONE      (1ULL << 32)
 #define PROGRESS(w)  ((uint32_t)(w))
 #define BLOCK_SHIFT  9
 

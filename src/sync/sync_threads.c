@@ -5,12 +5,14 @@
  * A failure of a pthread function here can only be a broken invariant of ours (a lock that is not a
  * lock), so test builds stop at it and product builds carry on.
  */
-#include "sync/sync.h"
+#include "sync/sync_rank.h"
 
 #include <assert.h>
 #include <errno.h>
 #include <sched.h>
 #include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <time.h>
 
 #ifdef CLO_TEST
@@ -20,6 +22,21 @@
 #endif
 
 #define RELAX_SPINS 64U
+
+#ifdef CLO_TEST
+struct clo_held_list *clo_rank_self(void)
+{
+	static _Thread_local struct clo_held_list list;
+
+	return &list;
+}
+
+void clo_rank_die(const char *text)
+{
+	fprintf(stderr, "sync: %s\n", text);
+	abort();
+}
+#endif
 
 void clo_fence(void)
 {

@@ -42,10 +42,10 @@ static inline struct clo_lock_id clo_lock_id(enum clo_rank rank, const char *nam
 {
 	return (struct clo_lock_id){ .rank = rank, .name = name };
 }
+/* See sync_rank.h. */
 void clo_rank_want(const void *lock, struct clo_lock_id id, uint64_t at);
 void clo_rank_got(const void *lock, struct clo_lock_id id, uint64_t at);
 void clo_rank_drop(const void *lock, struct clo_lock_id id, uint64_t at);
-/* A thread may wait only on a mutex it holds. */
 void clo_rank_waits(const void *lock, struct clo_lock_id id);
 void clo_rcu_nest(int by);
 void clo_rcu_outside(const char *what);
