@@ -171,17 +171,26 @@ void clo_attr_stats(struct clo_attr *a, struct clo_attr_stats *out)
 	clo_mutex_unlock(&a->lock);
 }
 
+/* Behind the end all is as the last page. */
+static bool tail_good(const struct clo_attr *a)
+{
+	bool last;
+	bool kind;
+	uint64_t at = attr_extent(a, a->npages - 1, &last);
+
+	for (kind = last; at < a->cover && kind == last;)
+		at = attr_extent(a, at, &kind);
+	return kind == last;
+}
+
 int clo_attr_check(struct clo_attr *a)
 {
 	struct clo_attr_stats st;
 	bool good;
-	bool kind;
 
 	clo_mutex_lock(&a->lock);
 	clo_mutex_lock(&a->pool.lock);
-	good = walk_all(a, &st);
-	/* Behind the end all is as the last page. */
-	good = good && attr_extent(a, a->npages - 1, &kind) == a->cover;
+	good = walk_all(a, &st) && tail_good(a);
 	clo_mutex_unlock(&a->pool.lock);
 	clo_mutex_unlock(&a->lock);
 	return good ? 0 : -EUCLEAN;
