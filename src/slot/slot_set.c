@@ -1,0 +1,294 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * slot/slot_set.c - KVM_SET_USER_MEMORY_REGION2: the checks in KVM's order, all memory, then a
+ * change that cannot fail.
+ *
+ * WHY NOTHING OLD IS MAPPED AFTER A DELETE OR MOVE (I5). A fault reads the invalidation sequence,
+ * then the slot, then freezes its entry, asks the sequence again and publishes; all in one RCU read
+ * section. The writer publishes the slot INVALID, awaits a grace period, and flushes: begin, zap,
+ * shoot-down, end.
+ *  1. A fault that found the slot valid began its read section before INVALID was published, or at
+ * least before the grace period was over; the grace period waits for its end. What it mapped was
+ * there before the flush began, and the zap takes it.
+ *  2. A fault that looks up later finds INVALID, maps nothing and retries, until the last array is
+ * published. So the flush meets everything and nothing comes after it, whatever the sequence says.
+ * The sequence alone would give the same: a snapshot from before begin is refused or its frozen
+ * entry is waited for, one from after begin is ordered after INVALID. Two guards are worth one
+ * grace period, because the first one also covers whom the second does not: a reader in the middle
+ * of using the slot's hva or binding is gone before the caller may unmap or close what they name.
+ *
+ * WHY THERE IS NO SECOND GRACE PERIOD. Readers that still hold the INVALID copy after the last
+ * array is published use nothing but its memory and its binding (whose attribute they may read).
+ * The memory goes by RCU. The binding leaves its file's list after the last array is published; so
+ * a release of the file either finds it and orphans it, or starts later than these readers did, and
+ * its own grace period waits for them before the file goes.
+ */
+#include "slot_internal.h"
+
+#include <errno.h>
+
+#define AS_SHIFT 16
+#define ID_MASK  0xffffU
+/* End of user addresses on x86-64 with four levels; what access_ok() allows. */
+#define HVA_END ((1ULL << 47) - CLO_PAGE_SIZE)
+
+enum change { CHANGE_NONE, CHANGE_CREATE, CHANGE_DELETE, CHANGE_MOVE, CHANGE_FLAGS };
+
+/* What a change needs, all of it reserved before anything is changed. */
+struct plan {
+	enum change change;
+	struct slot_space *sp;
+	struct slot_node *old;
+	struct slot_node *invalid;       /* delete, move: the INVALID copy of old */
+	struct slot_array *with_invalid; /* ... and the array with it in the place of old */
+	struct slot_node *fresh;         /* create, move, flags */
+	struct slot_array *final;
+	struct clo_gmem_binding *binding; /* create with GUEST_MEMFD */
+};
+
+/* Step 1 (kvm check_memory_region_flags). */
+static bool flags_ok(const struct clo_slots *s, uint32_t flags)
+{
+	uint32_t valid = s->cfg.valid_flags;
+
+	/* No dirty log of private memory, and a guest_memfd has no read-only side. */
+	if (flags & CLO_MEM_GUEST_MEMFD)
+		valid &= ~(CLO_MEM_LOG_DIRTY | CLO_MEM_READONLY);
+	return (flags & ~valid) == 0;
+}
+
+/* Step 2: what can be said of the request alone. */
+static bool numbers_ok(const struct clo_slots *s, const struct clo_region *r)
+{
+	if (!clo_is_aligned(r->memory_size, CLO_PAGE_SIZE))
+		return false;
+	if (!clo_is_aligned(r->guest_phys_addr, CLO_PAGE_SIZE))
+		return false;
+	/* access_ok(): the kernel will read it with plain user accesses; a tagged address (LAM) is
+	 * out of bounds too. */
+	if (!clo_is_aligned(r->userspace_addr, CLO_PAGE_SIZE) || r->memory_size > HVA_END ||
+	    r->userspace_addr > HVA_END - r->memory_size)
+		return false;
+	if ((r->flags & CLO_MEM_GUEST_MEMFD) &&
+	    (!clo_is_aligned(r->guest_memfd_offset, CLO_PAGE_SIZE) ||
+	     r->guest_memfd_offset + r->memory_size < r->guest_memfd_offset))
+		return false;
+	if (r->slot >> AS_SHIFT >= s->cfg.as_count || (r->slot & ID_MASK) >= CLO_SLOT_ID_MAX)
+		return false;
+	if (r->guest_phys_addr + r->memory_size < r->guest_phys_addr)
+		return false;
+	return r->memory_size >> CLO_PAGE_SHIFT <= CLO_SLOT_MAX_PAGES;
+}
+
+static struct clo_range gfns_of(const struct clo_region *r)
+{
+	return clo_range(r->guest_phys_addr >> CLO_PAGE_SHIFT,
+			 (r->guest_phys_addr + r->memory_size) >> CLO_PAGE_SHIFT);
+}
+
+/* Step 3: which change is it? -EINVAL: none that is allowed. */
+static int classify(const struct clo_region *r, const struct slot_node *old, enum change *change)
+{
+	struct clo_range gfns = gfns_of(r);
+
+	if (r->memory_size == 0) {
+		*change = CHANGE_DELETE;
+		return old ? 0 : -EINVAL; /* delete of an absent slot */
+	}
+	if (!old) {
+		*change = CHANGE_CREATE;
+		return 0;
+	}
+	/* Slots of private memory are immutable: they can only be deleted. Nor can the flag be
+	 * dropped. */
+	if ((r->flags | old->s.flags) & CLO_MEM_GUEST_MEMFD)
+		return -EINVAL;
+	if (r->userspace_addr != old->s.hva.a ||
+	    clo_range_len(gfns) != clo_range_len(old->s.gfns) ||
+	    ((r->flags ^ old->s.flags) & CLO_MEM_READONLY))
+		return -EINVAL;
+	if (gfns.start != old->s.gfns.start)
+		*change = CHANGE_MOVE;
+	else
+		*change = r->flags != old->s.flags ? CHANGE_FLAGS : CHANGE_NONE;
+	return 0;
+}
+
+/* Step 4: does another slot of the address space cover one of the gfns? */
+static bool overlaps(const struct slot_array *a, const struct slot_node *old, struct clo_range gfns)
+{
+	for (size_t i = slot_array_first(a, gfns.start);
+	     a && i < a->count && a->start[i] < gfns.end; i++) {
+		if (a->node[i] != old)
+			return true;
+	}
+	return false;
+}
+
+static void plan_free(struct plan *p)
+{
+	clo_free(p->invalid);
+	clo_free(p->with_invalid);
+	clo_free(p->fresh);
+	clo_free(p->final);
+	clo_free(p->binding);
+}
+
+/* Room for @id in the table by id. Growth is nothing that anybody sees, so it need not be undone.
+ */
+static bool reserve_id(struct slot_space *sp, uint32_t id)
+{
+	size_t count = sp->by_id_count ? sp->by_id_count : 8;
+	struct slot_node **grown;
+
+	if (id < sp->by_id_count)
+		return true;
+	while (count <= id)
+		count *= 2;
+	grown = clo_alloc(count * sizeof(struct slot_node *));
+	if (!grown)
+		return false;
+	for (size_t i = 0; i < sp->by_id_count; i++)
+		grown[i] = sp->by_id[i];
+	clo_free(sp->by_id);
+	sp->by_id = grown;
+	sp->by_id_count = count;
+	return true;
+}
+
+static bool reserve_invalid(struct plan *p)
+{
+	p->invalid = slot_node_copy(p->old);
+	if (!p->invalid)
+		return false;
+	p->invalid->s.flags |= CLO_MEMSLOT_INVALID;
+	p->with_invalid = slot_array_replace(slot_array_of(p->sp), p->old, p->invalid);
+	return p->with_invalid != NULL;
+}
+
+static bool reserve_fresh(struct clo_slots *s, const struct clo_region *r, struct plan *p)
+{
+	p->fresh = clo_alloc(sizeof(*p->fresh));
+	if (!p->fresh)
+		return false;
+	p->fresh->s = (struct clo_slot){
+		.id = r->slot,
+		.flags = r->flags,
+		.gfns = gfns_of(r),
+		.hva = { r->userspace_addr },
+		.holes = p->old ? p->old->s.holes : NULL,
+		.arch_id = p->old ? p->old->s.arch_id : ++s->lives,
+	};
+	if (r->flags & CLO_MEM_GUEST_MEMFD) {
+		p->binding = clo_alloc(sizeof(*p->binding));
+		if (!p->binding)
+			return false;
+		p->fresh->s.binding = p->binding;
+		p->fresh->s.gmem_index = r->guest_memfd_offset >> CLO_PAGE_SHIFT;
+	}
+	if (p->old)
+		p->final = slot_array_replace(slot_array_of(p->sp), p->old, p->fresh);
+	else
+		p->final = slot_array_with(slot_array_of(p->sp), p->fresh);
+	return p->final && reserve_id(p->sp, r->slot & ID_MASK);
+}
+
+static int reserve(struct clo_slots *s, const struct clo_region *r, struct plan *p)
+{
+	if ((p->change == CHANGE_DELETE || p->change == CHANGE_MOVE) && !reserve_invalid(p))
+		return -ENOMEM;
+	if (p->change == CHANGE_DELETE) {
+		p->final = slot_array_without(slot_array_of(p->sp), p->old);
+		return p->final ? 0 : -ENOMEM;
+	}
+	return reserve_fresh(s, r, p) ? 0 : -ENOMEM;
+}
+
+/* Step 5 (kvm_gmem_bind): the last that can fail. */
+static int bind(struct clo_slots *s, const struct clo_region *r, struct plan *p)
+{
+	uint64_t index = r->guest_memfd_offset >> CLO_PAGE_SHIFT;
+	int ret;
+
+	if (!p->binding)
+		return 0;
+	if (!r->gmem)
+		return -EBADF;
+	if (clo_gmem_owner(r->gmem) != s->cfg.owner)
+		return -EINVAL; /* another VM's file */
+	/* -EINVAL beyond the end, -EEXIST bound already (here or in another slot), -EBADF closed.
+	 */
+	ret = clo_gmem_bind(r->gmem, p->binding,
+			    clo_range(index, index + clo_range_len(p->fresh->s.gfns)),
+			    p->fresh->s.gfns.start);
+	if (ret == 0 && (clo_gmem_flags(r->gmem) & CLO_GMEM_MMAP))
+		p->fresh->s.flags |= CLO_MEMSLOT_GMEM_ONLY;
+	return ret;
+}
+
+/* The old slot's mappings go. See the head of this file. */
+static void retire_mappings(struct clo_slots *s, struct plan *p)
+{
+	if (clo_broken(CLO_BREAK_SLOT_SYNC)) {
+		/* No INVALID and no wait: a fault maps the slot again behind the flush. */
+		s->cfg.flush(s->cfg.arg, &p->old->s);
+		clo_free(p->with_invalid);
+		clo_free(p->invalid);
+		return;
+	}
+	slot_publish(s, p->sp, p->with_invalid);
+	clo_rcu_synchronize();
+	s->cfg.flush(s->cfg.arg, &p->invalid->s);
+	slot_node_retire(p->invalid);
+}
+
+static void commit(struct clo_slots *s, const struct clo_region *r, struct plan *p)
+{
+	if (p->change == CHANGE_DELETE || p->change == CHANGE_MOVE)
+		retire_mappings(s, p);
+	slot_publish(s, p->sp, p->final);
+	p->sp->by_id[r->slot & ID_MASK] = p->fresh;
+	/* A fault that read the old flags took its snapshot before this began: it retries, or its
+	 * leaf is there and is met. */
+	if (p->change == CHANGE_FLAGS && (p->fresh->s.flags & ~p->old->s.flags & CLO_MEM_LOG_DIRTY))
+		s->cfg.write_protect(s->cfg.arg, &p->fresh->s);
+	if (p->change == CHANGE_DELETE)
+		slot_life_retire(p->old);
+	else if (p->old)
+		slot_node_retire(p->old);
+}
+
+static int set_region_locked(struct clo_slots *s, const struct clo_region *r)
+{
+	struct plan p = { .sp = &s->space[r->slot >> AS_SHIFT] };
+	int ret;
+
+	p.old = slot_by_id(p.sp, r->slot & ID_MASK);
+	ret = classify(r, p.old, &p.change);
+	if (ret || p.change == CHANGE_NONE)
+		return ret;
+	if ((p.change == CHANGE_CREATE || p.change == CHANGE_MOVE) &&
+	    overlaps(slot_array_of(p.sp), p.old, gfns_of(r)))
+		return -EEXIST;
+	ret = reserve(s, r, &p);
+	if (ret == 0)
+		ret = bind(s, r, &p);
+	if (ret) {
+		plan_free(&p);
+		return ret;
+	}
+	commit(s, r, &p);
+	return 0;
+}
+
+int clo_slots_set_region(struct clo_slots *s, const struct clo_region *r)
+{
+	int ret;
+
+	if (!flags_ok(s, r->flags) || !numbers_ok(s, r))
+		return -EINVAL;
+	clo_rwlock_wrlock(&s->lock);
+	ret = set_region_locked(s, r);
+	clo_rwlock_unlock(&s->lock);
+	return ret;
+}
