@@ -136,12 +136,13 @@ static struct gmem_window *next_window(const struct clo_gmem *g, void *p, unsign
 	if (!p || depth == 0)
 		return p;
 	for (unsigned i = slot_of(*index >> g->win_order, depth); i < 1U << GMEM_NODE_BITS; i++) {
+		uint64_t behind = ((*index >> shift) + 1) << shift;
 		struct gmem_window *win = next_window(
 			g, clo_aptr_get(&((struct gmem_node *)p)->slot[i]), depth - 1, index);
 
 		if (win)
 			return win;
-		*index = ((*index >> shift) + 1) << shift;
+		*index = behind;
 	}
 	return NULL;
 }
