@@ -7,6 +7,7 @@
  */
 #include "conv_internal.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <sys/mman.h>
 
@@ -59,9 +60,13 @@ static void split_added(void *arg, struct clo_gfn base, enum clo_level level, ui
 {
 	struct clo_vm *vm = arg;
 	struct clo_pfn pfn = clo_spte_pfn(spte);
+	int ret;
 
-	if (!clo_pfn_is_user(pfn) && clo_frame_get(vm->host->db, pfn).state == CLO_FRAME_PRIVATE)
-		(void)clo_page_rmap_claim(vm->host->db, pfn, level, vm->id, base);
+	if (clo_pfn_is_user(pfn) || clo_frame_get(vm->host->db, pfn).state != CLO_FRAME_PRIVATE)
+		return;
+	ret = clo_page_rmap_claim(vm->host->db, pfn, level, vm->id, base);
+	assert(ret == 0); /* the huge leaf held it until now */
+	(void)ret;
 }
 
 /* Inside the invalidation: leaves of the old kind go, huge leaves that stick out are split first. */
@@ -164,6 +169,7 @@ static int free_gmem(void *arg, const struct clo_slot *slot, struct clo_range gf
 					   clo_slot_index(slot, clo_gfn(gfns.start)) + clo_range_len(gfns));
 	uint64_t block, delta;
 	struct clo_range hole;
+	int left = 0;
 
 	if (!g)
 		return 0;
@@ -174,11 +180,13 @@ static int free_gmem(void *arg, const struct clo_slot *slot, struct clo_range gf
 		hole.start += block;
 	if (!clo_attr_range_is(vm->attr, clo_range(index.end + delta, hole.end + delta), false))
 		hole.end -= block;
+	/* What cannot be freed stays, and the leak report tells. */
 	if (hole.start < hole.end)
-		(void)clo_gmem_fallocate(g, CLO_FALLOC_KEEP_SIZE | CLO_FALLOC_PUNCH_HOLE,
+		left = clo_gmem_fallocate(g, CLO_FALLOC_KEEP_SIZE | CLO_FALLOC_PUNCH_HOLE,
 					 (int64_t)(hole.start << CLO_PAGE_SHIFT),
 					 (int64_t)(clo_range_len(hole) << CLO_PAGE_SHIFT));
 	clo_gmem_put(g);
+	(void)left;
 	return 0;
 }
 

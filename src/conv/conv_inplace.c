@@ -352,7 +352,8 @@ void conv_settle(struct conv *c)
 		struct clo_view_set *views = clo_gmem_views(c->segs[i].g);
 
 		/* What it could not map is mapped by the next call, or stays unreachable: never a page of the wrong kind. */
-		if (views)
-			(void)clo_view_settle(views, c->segs[i].index);
+		int late = views ? clo_view_settle(views, c->segs[i].index) : 0;
+
+		(void)late;
 	}
 }

@@ -8,6 +8,8 @@
  */
 #include "conv_internal.h"
 
+#include <assert.h>
+
 static void begin_one(void *arg, struct clo_range index, struct clo_range gfns)
 {
 	struct clo_vm *vm = arg;
@@ -65,14 +67,17 @@ static void moved(void *arg, struct clo_gfn base, enum clo_level level, uint64_t
 {
 	struct conv *c = arg;
 	struct clo_pagedb *db = c->vm->host->db;
+	int ret;
 
 	if (clo_pfn_is_user(clo_spte_pfn(spte)))
 		return;
-	/* The frame was shared until now, so nobody else can hold its reverse map. */
 	if (c->to_private)
-		(void)clo_page_rmap_claim(db, clo_spte_pfn(spte), level, c->vm->id, base);
+		ret = clo_page_rmap_claim(db, clo_spte_pfn(spte), level, c->vm->id, base);
 	else
-		(void)clo_page_rmap_drop(db, clo_spte_pfn(spte), c->vm->id, base);
+		ret = clo_page_rmap_drop(db, clo_spte_pfn(spte), c->vm->id, base);
+	/* A shared frame is claimed by nobody, and a private one by the leaf that we have in hand. */
+	assert(ret == 0);
+	(void)ret;
 }
 
 static void dropped(void *arg, struct clo_gfn base, enum clo_level level, uint64_t spte)
