@@ -70,21 +70,31 @@ static void *map_at(uint64_t at, size_t bytes)
 	return p == MAP_FAILED ? NULL : p;
 }
 
+static void arena_unmap(void)
+{
+	if (arena.mem) {
+		ASAN_UNPOISON_MEMORY_REGION(arena.mem, arena.size);
+		munmap(arena.mem, arena.size);
+	}
+	if (arena.state)
+		munmap(arena.state, arena.size / GRANULE);
+	arena.mem = NULL;
+	arena.state = NULL;
+	arena.size = 0;
+}
+
 static bool arena_map(size_t bytes)
 {
 	if (arena.size >= bytes)
 		return true;
-	if (arena.mem) {
-		ASAN_UNPOISON_MEMORY_REGION(arena.mem, arena.size);
-		munmap(arena.mem, arena.size);
-		munmap(arena.state, arena.size / GRANULE);
-	}
-	arena.size = 0;
+	arena_unmap();
+	arena.size = bytes;
 	arena.mem = map_at(ARENA_AT, bytes);
 	arena.state = map_at(0, bytes / GRANULE);
-	if (!arena.mem || !arena.state)
+	if (!arena.mem || !arena.state) {
+		arena_unmap();
 		return false;
-	arena.size = bytes;
+	}
 	ASAN_POISON_MEMORY_REGION(arena.mem, arena.size);
 	return true;
 }

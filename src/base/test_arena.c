@@ -1,0 +1,146 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * base/test_arena.c - the memory of explored runs.
+ */
+#include "base/base.h"
+#include "harness/test.h"
+
+#ifdef __has_feature
+#if __has_feature(address_sanitizer)
+#define HAVE_ASAN 1
+#endif
+#endif
+#ifdef __SANITIZE_ADDRESS__
+#define HAVE_ASAN 1
+#endif
+
+#define ARENA (1U << 20)
+
+TEST(a_run_begins_with_the_same_addresses)
+{
+	void *heap = clo_alloc(100);
+	uint64_t before = clo_alloc_live();
+	const void *first[3] = { NULL };
+
+	for (unsigned run = 0; run < 3; run++) {
+		CHECK(clo_arena_begin(ARENA));
+
+		unsigned char *p[3] = { clo_alloc(33), clo_alloc_aligned(4096, 4096),
+					clo_alloc_sparse(1 << 22) };
+
+		for (unsigned i = 0; i < 3; i++) {
+			CHECK(p[i] && p[i][0] == 0 && p[i][32] == 0);
+			CHECK(!first[i] || first[i] == p[i]);
+			first[i] = p[i];
+			memset(p[i], 0xee, 33);
+			CHECK_EQ(clo_arena_state(p[i]), CLO_ARENA_LIVE);
+		}
+		CHECK(clo_is_aligned((uintptr_t)p[1], 4096));
+		CHECK_EQ(clo_arena_state(heap), CLO_ARENA_OUTSIDE);
+		CHECK_LT(0, clo_arena_live());
+		clo_arena_end();
+		CHECK_EQ(clo_arena_state(p[0]), CLO_ARENA_OUTSIDE);
+		CHECK_EQ(clo_alloc_live(), before);
+	}
+	clo_free(heap);
+}
+
+TEST(freed_memory_is_known_and_not_used_again)
+{
+	CHECK(clo_arena_begin(ARENA));
+
+	unsigned char *p = clo_alloc(40);
+	unsigned char *s = clo_alloc_sparse(1 << 22);
+
+	CHECK_EQ(clo_arena_state(p - 1), CLO_ARENA_NEVER);
+	clo_free(p);
+	clo_free_sparse(s, 1 << 22);
+	CHECK_EQ(clo_arena_state(p), CLO_ARENA_FREED);
+	CHECK_EQ(clo_arena_state(p + 39), CLO_ARENA_FREED);
+	CHECK_EQ(clo_arena_state(s + 5000), CLO_ARENA_FREED);
+	for (unsigned i = 0; i < 100; i++) {
+		CHECK(clo_alloc(40) != p);
+		CHECK(clo_alloc_sparse(1 << 22) != s || i >= 64);
+	}
+	CHECK(clo_arena_tampered() == NULL);
+	clo_arena_end();
+}
+
+#ifndef HAVE_ASAN /* which ends the program at the access */
+TEST(late_writes_are_seen)
+{
+	CHECK(clo_arena_begin(ARENA));
+
+	unsigned char *p[4];
+
+	for (unsigned i = 0; i < 4; i++)
+		p[i] = clo_alloc(100);
+	for (unsigned i = 0; i < 3; i++)
+		clo_free(p[i]);
+	CHECK_EQ(p[1][50], 0x6b);
+	CHECK(clo_arena_tampered() == NULL);
+	p[3][50] = 1;
+	CHECK(clo_arena_tampered() == NULL);
+	p[1][50] = 1;
+	CHECK(clo_arena_tampered() == p[1]);
+	clo_arena_end();
+}
+#endif
+
+TEST(an_arena_has_an_end)
+{
+	CHECK(clo_arena_begin(ARENA));
+	CHECK(!clo_arena_begin(ARENA));
+	CHECK(clo_alloc(ARENA) == NULL);
+	CHECK(clo_alloc_aligned(2 * ARENA, 1) == NULL);
+	CHECK(clo_alloc(SIZE_MAX) == NULL);
+
+	unsigned made = 0;
+
+	while (clo_alloc(1000))
+		made++;
+	CHECK_LT(900, made);
+	CHECK_LT(made, ARENA / 1000);
+	clo_arena_end();
+	CHECK(!clo_arena_begin((size_t)1 << 60));
+	CHECK(clo_arena_begin(2 * ARENA));
+	CHECK(clo_alloc(ARENA) != NULL);
+	clo_arena_end();
+}
+
+EXPECT_SIGNAL(freed_twice, SIGABRT)
+{
+	CHECK(clo_arena_begin(ARENA));
+
+	void *p = clo_alloc(10);
+
+	clo_free(p);
+	clo_free(p);
+}
+
+EXPECT_SIGNAL(freed_in_the_middle, SIGABRT)
+{
+	CHECK(clo_arena_begin(ARENA));
+
+	char *p = clo_alloc(100);
+
+	clo_free(p + 16);
+}
+
+EXPECT_SIGNAL(sparse_freed_twice, SIGABRT)
+{
+	CHECK(clo_arena_begin(ARENA));
+
+	void *p = clo_alloc_sparse(1 << 21);
+
+	clo_free_sparse(p, 1 << 21);
+	clo_free_sparse(p, 1 << 21);
+}
+
+TEST(time_of_a_run)
+{
+	clo_clock_fake(17);
+	CHECK_EQ(clo_now_ns(), 17);
+	clo_clock_fake(0);
+	CHECK_LT(17, clo_now_ns());
+}
