@@ -159,12 +159,16 @@ static inline int t_get(struct clo_gmem *g, uint64_t index, bool is_private, str
 	return clo_gmem_get_folio(g, index, clo_gfn(index), is_private, pfn, order);
 }
 
+/* As a vCPU does: -EAGAIN is another try (the view's engine may just have the folio). */
 static inline struct clo_pfn t_page(struct clo_gmem *g, uint64_t index, bool is_private)
 {
 	struct clo_pfn pfn;
 	unsigned order;
+	int ret;
 
-	CHECK_OK(t_get(g, index, is_private, &pfn, &order));
+	while ((ret = t_get(g, index, is_private, &pfn, &order)) == -EAGAIN)
+		clo_relax();
+	CHECK_OK(ret);
 	return pfn;
 }
 
