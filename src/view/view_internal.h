@@ -56,7 +56,9 @@ struct clo_view_host {
 	const struct view_ops *ops;
 	uint64_t unit; /* pages that are protected together: 1, or 512 in a pool of huge pages */
 	int empty_fd;  /* REMAP: what private pages are a mapping of */
-	struct view_engine *engine; /* UFFD */
+	struct clo_mutex spare_lock; /* rank LEAF */
+	void *spare;                 /* REMAP [spare_lock]: a VMA in reserve */
+	struct view_engine *engine;  /* UFFD */
 	struct clo_mutex
 		lock;         /* rank VIEW, never together with a set's: maps, dying, users, refs */
 	struct clo_cond idle; /* users or refs of a mapping came to 0 */

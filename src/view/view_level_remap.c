@@ -12,6 +12,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 static void set_bits(struct clo_a64 *map, uint64_t from, uint64_t to, bool on)
@@ -65,27 +66,63 @@ static struct clo_range next_run(const struct view_map *m, const struct clo_a64 
 	return clo_range(m->r.start + from, m->r.start + to);
 }
 
+static void *map_spare(struct clo_view_host *vh)
+{
+	void *p = mmap(NULL, (size_t)CLO_PAGE_SIZE, PROT_NONE, MAP_SHARED, vh->empty_fd, 0);
+
+	return p == MAP_FAILED ? NULL : p;
+}
+
+/* Not through libc: TSan takes its mmap for a write to the whole range, and a thread of the VMM
+ * that touches the page meanwhile for a race. That thread is what this module is for. */
+static int map_fixed(uint8_t *at, size_t bytes, int fd, uint64_t off)
+{
+	long p = syscall(SYS_mmap, at, bytes, PROT_READ | PROT_WRITE,
+			 MAP_SHARED | MAP_FIXED | MAP_NORESERVE, fd, (off_t)off);
+
+	return p == -1 ? -errno : 0;
+}
+
+/*
+ * A process may come to have one VMA more than vm.max_map_count; from then on the kernel refuses
+ * every mmap, even one that would lower the number. The spare VMA makes room for those: else a
+ * mapping at the limit could never be shown again, nor a hole be made in it.
+ */
+static int map_over(struct clo_view_host *vh, uint8_t *at, size_t bytes, int fd, uint64_t off)
+{
+	int ret = map_fixed(at, bytes, fd, off);
+
+	if (ret != -ENOMEM)
+		return ret;
+	clo_mutex_lock(&vh->spare_lock);
+	if (vh->spare)
+		(void)munmap(vh->spare, (size_t)CLO_PAGE_SIZE);
+	ret = map_fixed(at, bytes, fd, off);
+	vh->spare = map_spare(vh);
+	clo_mutex_unlock(&vh->spare_lock);
+	return ret;
+}
+
 static int map_hidden(struct view_map *m, struct clo_range x)
 {
-	off_t off = (off_t)((x.start - m->r.start) * CLO_PAGE_SIZE);
-	void *p = mmap(view_addr(m, x.start), view_bytes(x), PROT_READ | PROT_WRITE,
-		       MAP_SHARED | MAP_FIXED | MAP_NORESERVE, m->set->vh->empty_fd, off);
+	struct clo_view_host *vh = m->set->vh;
+	uint64_t off = (x.start - m->r.start) * CLO_PAGE_SIZE;
 
-	return p == MAP_FAILED ? -errno : 0;
+	return map_over(vh, view_addr(m, x.start), view_bytes(x), vh->empty_fd, off);
 }
 
 static int map_shown(struct view_map *m, struct clo_range x)
 {
-	int fd = clo_pagedb_fd(m->set->vh->db);
+	struct clo_view_host *vh = m->set->vh;
 
 	for (uint64_t at = x.start; at < x.end;) {
 		uint64_t end = view_piece_end(m, at);
 		struct clo_range part = clo_range(at, end < x.end ? end : x.end);
-		off_t off = (off_t)(view_pfn(m, at).n * CLO_PAGE_SIZE);
+		int ret = map_over(vh, view_addr(m, at), view_bytes(part), clo_pagedb_fd(vh->db),
+				   view_pfn(m, at).n * CLO_PAGE_SIZE);
 
-		if (mmap(view_addr(m, at), view_bytes(part), PROT_READ | PROT_WRITE,
-			 MAP_SHARED | MAP_FIXED | MAP_NORESERVE, fd, off) == MAP_FAILED)
-			return -errno;
+		if (ret)
+			return ret;
 		/* A child would keep the page when it becomes private. */
 		if (madvise(view_addr(m, at), view_bytes(part), MADV_DONTFORK) != 0)
 			return -errno;
@@ -172,8 +209,10 @@ static void remap_drop(struct view_map *m, struct clo_range x)
 	if (map_hidden(m, x) != 0) {
 		x = whole_runs(m, x);
 		clo_stat_add(&m->set->stuck_pages, clo_range_len(x));
+		/* Somebody took the spare VMA: out of reach all the same, though a touch is
+		 * SIGSEGV. */
 		if (map_hidden(m, x) != 0)
-			return;
+			(void)mprotect(view_addr(m, x.start), view_bytes(x), PROT_NONE);
 	}
 	for (struct clo_range rest = x; rest.start < rest.end;) {
 		struct clo_range run = next_run(m, m->shown, rest, true);
@@ -258,11 +297,16 @@ static int remap_host_init(struct clo_view_host *vh)
 		return ret;
 	}
 	vh->empty_fd = fd;
+	clo_mutex_init(&vh->spare_lock, CLO_RANK_LEAF, "view spare");
+	vh->spare = map_spare(vh);
 	return 0;
 }
 
 static void remap_host_fini(struct clo_view_host *vh)
 {
+	if (vh->spare)
+		(void)munmap(vh->spare, (size_t)CLO_PAGE_SIZE);
+	clo_mutex_destroy(&vh->spare_lock);
 	close(vh->empty_fd);
 }
 

@@ -1,0 +1,254 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * view/view_test.h - for the tests of this module: the smallest owner of a file that obeys the
+ * contract of view.h. A page is shared, private or in transition; its folio (one page) is made at
+ * the first touch.
+ */
+#ifndef CLO_VIEW_VIEW_TEST_H
+#define CLO_VIEW_VIEW_TEST_H
+
+#include "view/view.h"
+
+#include "harness/test.h"
+
+#include <setjmp.h>
+#include <signal.h>
+#include <string.h>
+
+enum { OWNER_SHARED, OWNER_PRIVATE, OWNER_TRANSIT };
+
+struct owner {
+	struct clo_pagedb *db;
+	struct clo_view_host *vh;
+	struct clo_view_set *vs;
+	struct clo_pfn base;
+	uint64_t npages;
+	unsigned order; /* of the window */
+	struct clo_a32 *attr;
+	struct clo_a32 fail;  /* errno that resolve gives instead of an answer */
+	struct clo_a32 asked; /* calls of resolve */
+	struct clo_a32 lazy;  /* make folios up to date without writing to them */
+	bool *locked;         /* by convert */
+};
+
+static inline struct clo_pfn owner_pfn(const struct owner *o, uint64_t index)
+{
+	return clo_pfn(o->base.n + index);
+}
+/* The page in the direct map. */
+static inline uint8_t *owner_page(const struct owner *o, uint64_t index)
+{
+	return clo_page_addr(o->db, owner_pfn(o, index));
+}
+
+/* The folio of @index, locked, up to date. */
+static inline int owner_folio(struct owner *o, uint64_t index)
+{
+	struct clo_pfn pfn = owner_pfn(o, index);
+	int ret;
+
+	if (clo_page_lock(o->db, pfn, NULL))
+		return 0;
+	ret = clo_page_alloc(o->db, pfn, 0, 1, CLO_FRAME_ALLOC_SHARED);
+	if (ret)
+		return ret == -EEXIST ? -EAGAIN : ret;
+	/* Announced; now the last look, and only then is it made up to date. */
+	if (clo_a32_get_sc(&o->attr[index]) != OWNER_SHARED) {
+		CHECK_OK(clo_page_step(o->db, pfn, CLO_FRAME_FREE_OP));
+		return -EAGAIN;
+	}
+	if (!clo_a32_get(&o->lazy))
+		clo_page_zero(o->db, pfn);
+	clo_page_set_uptodate(o->db, pfn, true);
+	return 0;
+}
+
+static inline int owner_resolve(void *owner, uint64_t index, clo_view_grant_fn grant, void *garg)
+{
+	struct owner *o = owner;
+	uint32_t attr;
+	int ret;
+
+	clo_a32_add(&o->asked, 1);
+	if (clo_a32_get(&o->fail))
+		return -(int)clo_a32_get(&o->fail);
+	if (index >= o->npages)
+		return -ERANGE;
+	attr = clo_a32_get_sc(&o->attr[index]);
+	if (attr != OWNER_SHARED)
+		return attr == OWNER_PRIVATE ? -EACCES : -EAGAIN;
+	ret = owner_folio(o, index);
+	if (ret)
+		return ret;
+	if (clo_a32_get_sc(&o->attr[index]) == OWNER_SHARED)
+		grant(garg, clo_range(index, index + 1), owner_pfn(o, index));
+	else
+		ret = -EAGAIN;
+	clo_page_unlock(o->db, owner_pfn(o, index));
+	return ret;
+}
+
+/* hide or show of one range, as module conv does it; returns what hide gave. */
+static inline int owner_convert(struct owner *o, struct clo_range r, bool to_private)
+{
+	int ret = 0;
+
+	for (uint64_t i = r.start; i < r.end; i++)
+		clo_a32_set_sc(&o->attr[i], OWNER_TRANSIT);
+	for (uint64_t i = r.start; i < r.end; i++)
+		o->locked[i] = clo_page_lock(o->db, owner_pfn(o, i), NULL);
+	if (to_private)
+		ret = clo_view_hide(o->vs, r);
+	for (uint64_t i = r.start; i < r.end; i++) {
+		if (!o->locked[i])
+			continue;
+		/* No conversion at all where the page is of that kind already: -EPERM. */
+		if (ret == 0)
+			(void)!clo_page_step(o->db, owner_pfn(o, i),
+					     to_private ? CLO_FRAME_MAKE_PRIVATE
+							: CLO_FRAME_MAKE_SHARED);
+		clo_page_unlock(o->db, owner_pfn(o, i));
+	}
+	if (!to_private)
+		clo_view_show(o->vs, r);
+	for (uint64_t i = r.start; i < r.end; i++)
+		clo_a32_set_sc(&o->attr[i], to_private && ret == 0 ? OWNER_PRIVATE : OWNER_SHARED);
+	if (!to_private)
+		CHECK_OK(clo_view_settle(o->vs, r));
+	return ret;
+}
+
+static inline void owner_free(struct owner *o, struct clo_range r)
+{
+	for (uint64_t i = r.start; i < r.end; i++) {
+		if (!clo_page_lock(o->db, owner_pfn(o, i), NULL))
+			continue;
+		CHECK_OK(clo_page_step(o->db, owner_pfn(o, i), CLO_FRAME_FREE_OP));
+		clo_page_discard(o->db, owner_pfn(o, i), 1);
+	}
+}
+
+/* Punch hole: views first, then the frames. */
+static inline void owner_punch(struct owner *o, struct clo_range r)
+{
+	clo_view_drop(o->vs, r);
+	owner_free(o, r);
+	CHECK_OK(clo_view_settle(o->vs, r));
+}
+
+static inline int owner_try_open(struct owner *o, enum clo_pool_kind kind,
+				 enum clo_view_level level, uint64_t npages)
+{
+	int ret;
+
+	*o = (struct owner){ .npages = npages };
+	while (1ULL << o->order < npages)
+		o->order++;
+	ret = clo_pagedb_create(kind, npages, 4ULL << (o->order < 9 ? 9 : o->order), &o->db);
+	if (ret)
+		return ret;
+	ret = clo_view_host_create(o->db, level, &o->vh);
+	if (ret) {
+		clo_pagedb_destroy(o->db);
+		return ret;
+	}
+	CHECK_OK(clo_page_window_reserve(o->db, o->order, &o->base));
+	o->attr = clo_alloc_sparse((size_t)npages * sizeof(*o->attr));
+	o->locked = clo_alloc_sparse((size_t)npages * sizeof(*o->locked));
+	CHECK(o->attr && o->locked);
+	CHECK_OK(clo_view_set_create(o->vh, npages, owner_resolve, o, &o->vs));
+	return 0;
+}
+
+static inline void owner_open_pool(struct owner *o, enum clo_pool_kind kind,
+				   enum clo_view_level level, uint64_t npages)
+{
+	int ret = owner_try_open(o, kind, level, npages);
+
+	if (ret == -EPERM || ret == -ENOSYS)
+		SKIP("userfaultfd is not permitted on this host");
+	CHECK_OK(ret);
+	CHECK_EQ(clo_view_host_level(o->vh), level);
+}
+
+static inline void owner_open(struct owner *o, enum clo_view_level level, uint64_t npages)
+{
+	owner_open_pool(o, level == CLO_VIEW_SOFT ? CLO_POOL_ANON : CLO_POOL_MEMFD, level, npages);
+}
+
+static inline void owner_close(struct owner *o)
+{
+	clo_view_set_destroy(o->vs);
+	owner_free(o, clo_range(0, o->npages));
+	clo_page_window_release(o->db, o->base, o->order);
+	clo_free_sparse(o->attr, (size_t)o->npages * sizeof(*o->attr));
+	clo_free_sparse(o->locked, (size_t)o->npages * sizeof(*o->locked));
+	clo_view_host_destroy(o->vh);
+	clo_pagedb_destroy(o->db);
+}
+
+/* The whole file, with what is private now hidden. */
+static inline uint8_t *owner_map(struct owner *o)
+{
+	struct clo_view_piece piece = { clo_range(0, o->npages), o->base };
+	struct clo_range *hidden = clo_alloc((size_t)o->npages * sizeof(*hidden));
+	size_t n = 0;
+	void *addr;
+
+	CHECK(hidden);
+	for (uint64_t i = 0; i < o->npages; i++) {
+		if (clo_a32_get(&o->attr[i]) == OWNER_PRIVATE)
+			hidden[n++] = clo_range(i, i + 1);
+	}
+	CHECK_OK(clo_view_map(o->vs, &piece, 1, hidden, n, &addr));
+	clo_free(hidden);
+	return addr;
+}
+
+/*
+ * A touch that may die of SIGBUS: the byte, or -1. The handler is this test's, the module has none.
+ * One jump buffer per thread.
+ */
+static _Thread_local sigjmp_buf touch_back;
+static _Thread_local volatile bool touch_armed;
+
+static inline void touch_died(int sig)
+{
+	if (!touch_armed) {
+		signal(sig, SIG_DFL);
+		return;
+	}
+	touch_armed = false;
+	siglongjmp(touch_back, 1);
+}
+
+static inline void touch_init(void)
+{
+	struct sigaction sa = { .sa_handler = touch_died };
+
+	CHECK_EQ(sigaction(SIGBUS, &sa, NULL), 0);
+}
+
+static inline int touch_load(const volatile uint8_t *p)
+{
+	int value;
+
+	if (sigsetjmp(touch_back, 1))
+		return -1;
+	touch_armed = true;
+	value = *p;
+	touch_armed = false;
+	return value;
+}
+
+static inline bool touch_store(volatile uint8_t *p, uint8_t value)
+{
+	if (sigsetjmp(touch_back, 1))
+		return false;
+	touch_armed = true;
+	*p = value;
+	touch_armed = false;
+	return true;
+}
+
+#endif
