@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * check/check.c - leaves, TLBs and frames of a host against each other and against memslots, files and attributes.
+ * check/check.c - leaves, TLBs and frames of a host against each other and against memslots, files
+ * and attributes.
  */
 #include "check.h"
 
@@ -20,7 +21,8 @@ struct walk {
 static const char *const sentences[][2] = {
 	{ "I1", "one owner: a private frame is mapped in one guest, at one gfn, at most" },
 	{ "I2", "no host reach: a private page has no pin, host mapping or way for a system call" },
-	{ "I3", "no leak: a new holder sees no byte of the old one, but where the policy preserves content" },
+	{ "I3", "no leak: a new holder sees no byte of the old one, but where the policy preserves "
+		"content" },
 	{ "I4", "no loss: where the policy preserves content, a conversion keeps every byte" },
 	{ "I5", "no stale translation: after a zap has returned no vCPU can use the old one" },
 	{ "I6", "all or nothing: a failed operation leaves everything as it was" },
@@ -36,7 +38,8 @@ bool clo_check_nth(unsigned i, const char **invariant, const char **sentence)
 	return true;
 }
 
-__attribute__((format(printf, 3, 4))) static void violated(struct walk *w, const char *invariant, const char *fmt, ...)
+__attribute__((format(printf, 3, 4))) static void violated(struct walk *w, const char *invariant,
+							   const char *fmt, ...)
 {
 	va_list ap;
 
@@ -73,13 +76,17 @@ static void check_reachable(struct walk *w, struct clo_gfn gfn, struct clo_pfn p
 		return;
 	f = clo_frame_get(w->host->db, pfn);
 	if (f.state == CLO_FRAME_FREE)
-		violated(w, "I5", "VM %u gfn %#" PRIx64 ": %s reaches pfn %#" PRIx64 ", which is free", w->vm->id, gfn.n, by, pfn.n);
+		violated(w, "I5",
+			 "VM %u gfn %#" PRIx64 ": %s reaches pfn %#" PRIx64 ", which is free",
+			 w->vm->id, gfn.n, by, pfn.n);
 	else if (f.owner != w->vm->id)
-		violated(w, "I1", "VM %u gfn %#" PRIx64 ": %s reaches pfn %#" PRIx64 " of VM %u", w->vm->id, gfn.n, by, pfn.n, f.owner);
+		violated(w, "I1", "VM %u gfn %#" PRIx64 ": %s reaches pfn %#" PRIx64 " of VM %u",
+			 w->vm->id, gfn.n, by, pfn.n, f.owner);
 }
 
 /* Does the memslot still say that @gfn is backed by @pfn? */
-static bool slot_agrees(struct clo_vm *vm, const struct clo_slot *slot, struct clo_gfn gfn, struct clo_pfn pfn)
+static bool slot_agrees(struct clo_vm *vm, const struct clo_slot *slot, struct clo_gfn gfn,
+			struct clo_pfn pfn)
 {
 	struct clo_gmem *g = clo_slot_gmem(slot);
 	struct clo_pfn at;
@@ -91,33 +98,42 @@ static bool slot_agrees(struct clo_vm *vm, const struct clo_slot *slot, struct c
 }
 
 /* One 4K page of a leaf that no change covers. */
-static void check_settled_page(struct walk *w, const struct clo_slot *slot, struct clo_gfn gfn, struct clo_pfn pfn)
+static void check_settled_page(struct walk *w, const struct clo_slot *slot, struct clo_gfn gfn,
+			       struct clo_pfn pfn)
 {
 	bool attr = clo_vm_gfn_is_private(w->vm, slot, gfn);
 	struct clo_frame_info f;
 
-	if (!slot || (slot->flags & CLO_MEMSLOT_INVALID)) {
-		violated(w, "I5", "VM %u gfn %#" PRIx64 ": a %s leaf is left and no memslot", w->vm->id, gfn.n, space_name(w->space));
+	if (!slot) {
+		violated(w, "I5", "VM %u gfn %#" PRIx64 ": a %s leaf is left and no memslot",
+			 w->vm->id, gfn.n, space_name(w->space));
 		return;
 	}
 	if (attr != (w->space == CLO_SPACE_PRIVATE)) {
-		violated(w, "I5", "VM %u gfn %#" PRIx64 ": a %s leaf is left, the page is %s", w->vm->id, gfn.n, space_name(w->space),
-			 attr ? "private" : "shared");
+		violated(w, "I5", "VM %u gfn %#" PRIx64 ": a %s leaf is left, the page is %s",
+			 w->vm->id, gfn.n, space_name(w->space), attr ? "private" : "shared");
 		return;
 	}
 	if (!slot_agrees(w->vm, slot, gfn, pfn)) {
-		violated(w, "I5", "VM %u gfn %#" PRIx64 ": leaf to pfn %#" PRIx64 ", the memslot has another page there", w->vm->id, gfn.n, pfn.n);
+		violated(w, "I5",
+			 "VM %u gfn %#" PRIx64 ": leaf to pfn %#" PRIx64
+			 ", the memslot has another page there",
+			 w->vm->id, gfn.n, pfn.n);
 		return;
 	}
 	if (clo_pfn_is_user(pfn))
 		return;
 	f = clo_frame_get(w->host->db, pfn);
 	if (!(f.flags & (CLO_FRAME_UPTODATE | CLO_FRAME_LOCKED)))
-		violated(w, "I3", "VM %u gfn %#" PRIx64 ": pfn %#" PRIx64 " is mapped and was never made up to date", w->vm->id, gfn.n, pfn.n);
+		violated(w, "I3",
+			 "VM %u gfn %#" PRIx64 ": pfn %#" PRIx64
+			 " is mapped and was never made up to date",
+			 w->vm->id, gfn.n, pfn.n);
 }
 
 /* A PRIVATE frame's leaf is where its reverse map says: one place at most. */
-static void check_rmap(struct walk *w, struct clo_gfn base, enum clo_level level, struct clo_pfn pfn)
+static void check_rmap(struct walk *w, struct clo_gfn base, enum clo_level level,
+		       struct clo_pfn pfn)
 {
 	struct clo_gfn gfn;
 	enum clo_level l;
@@ -125,8 +141,11 @@ static void check_rmap(struct walk *w, struct clo_gfn base, enum clo_level level
 
 	if (clo_frame_get(w->host->db, pfn).state != CLO_FRAME_PRIVATE)
 		return;
-	if (!clo_page_rmap_get(w->host->db, pfn, &l, &vm, &gfn) || vm != w->vm->id || gfn.n != base.n || l != level)
-		violated(w, "I1", "VM %u gfn %#" PRIx64 ": private pfn %#" PRIx64 " is mapped here and belongs elsewhere by its reverse map",
+	if (!clo_page_rmap_get(w->host->db, pfn, &l, &vm, &gfn) || vm != w->vm->id ||
+	    gfn.n != base.n || l != level)
+		violated(w, "I1",
+			 "VM %u gfn %#" PRIx64 ": private pfn %#" PRIx64
+			 " is mapped here and belongs elsewhere by its reverse map",
 			 w->vm->id, base.n, pfn.n);
 }
 
@@ -138,10 +157,12 @@ static void check_leaf(void *arg, struct clo_gfn base, enum clo_level level, uin
 
 	for (uint64_t i = 0; i < clo_level_pages(level) && w->ret == 0; i++) {
 		struct clo_gfn gfn = clo_gfn(base.n + i);
+		const struct clo_slot *slot = clo_slots_find(w->vm->slots, 0, gfn);
 
 		check_reachable(w, gfn, clo_pfn(first.n + i), "a leaf");
-		if (settled)
-			check_settled_page(w, clo_slots_find(w->vm->slots, 0, gfn), gfn, clo_pfn(first.n + i));
+		/* INVALID: the memslot is about to be zapped. */
+		if (settled && !(slot && (slot->flags & CLO_MEMSLOT_INVALID)))
+			check_settled_page(w, slot, gfn, clo_pfn(first.n + i));
 	}
 	if (settled && !clo_pfn_is_user(first))
 		check_rmap(w, base, level, first);
@@ -158,14 +179,19 @@ static void check_tlb_entry(struct walk *w, const struct clo_tlb_entry *e)
 	check_reachable(w, gfn, pfn, "a TLB");
 	if (in_change(w->vm, gfn, CLO_LEVEL_4K))
 		return;
-	/* An untyped guest's page may have moved to the other table with its translation (mail 4). */
+	/* An untyped guest's page may have moved to the other table with its translation (mail 4).
+	 */
 	if (!clo_table_walk(w->vm->mmu.table[space], gfn, &leaf) &&
 	    (clo_vm_typed(w->vm) || !clo_table_walk(w->vm->mmu.table[!space], gfn, &leaf))) {
-		violated(w, "I5", "VM %u gfn %#" PRIx64 ": a TLB has a %s translation that was zapped", w->vm->id, gfn.n, space_name(space));
+		violated(w, "I5",
+			 "VM %u gfn %#" PRIx64 ": a TLB has a %s translation that was zapped",
+			 w->vm->id, gfn.n, space_name(space));
 		return;
 	}
 	if (clo_spte_pfn(leaf.spte).n + (gfn.n - leaf.base.n) != pfn.n)
-		violated(w, "I5", "VM %u gfn %#" PRIx64 ": a TLB has pfn %#" PRIx64 ", the table another", w->vm->id, gfn.n, pfn.n);
+		violated(w, "I5",
+			 "VM %u gfn %#" PRIx64 ": a TLB has pfn %#" PRIx64 ", the table another",
+			 w->vm->id, gfn.n, pfn.n);
 }
 
 static void check_tlbs(struct walk *w)
@@ -174,13 +200,10 @@ static void check_tlbs(struct walk *w)
 
 	for (uint32_t i = 0; i < count && w->ret == 0; i++) {
 		const struct clo_tlb *tlb = clo_aptr_get(&w->vm->mmu.tlb[i]);
-		bool inside;
 
-		if (!tlb)
-			continue;
-		inside = clo_a32_get(&tlb->mode) & 1;
-		/* Outside guest mode with a flush asked for: emptied before the next use. */
-		if (!inside && clo_a32_get(&tlb->flush_req) != tlb->flush_seen)
+		/* With a flush asked for it is emptied before the next use, except by who is in
+		 * guest mode already. */
+		if (!tlb || (!tlb->in_use && clo_a32_get(&tlb->flush_req) != tlb->flush_seen))
 			continue;
 		for (unsigned k = 0; k < CLO_TLB_ENTRIES && w->ret == 0; k++) {
 			if (tlb->e[k].key)
@@ -197,18 +220,24 @@ static void check_frame(struct walk *w, struct clo_gmem *g, uint64_t index, stru
 	bool attr;
 
 	if (f.state == CLO_FRAME_PRIVATE && f.pins)
-		violated(w, "I2", "VM %u file page %#" PRIx64 ": pfn %#" PRIx64 " is private and pinned", w->vm->id, index, pfn.n);
+		violated(w, "I2",
+			 "VM %u file page %#" PRIx64 ": pfn %#" PRIx64 " is private and pinned",
+			 w->vm->id, index, pfn.n);
 	if (f.state != CLO_FRAME_SHARED && views && clo_view_is_shown(views, index))
-		violated(w, "I2", "VM %u file page %#" PRIx64 ": pfn %#" PRIx64 " is %s and in a host view", w->vm->id, index, pfn.n,
-			 clo_frame_state_name(f.state));
+		violated(w, "I2",
+			 "VM %u file page %#" PRIx64 ": pfn %#" PRIx64 " is %s and in a host view",
+			 w->vm->id, index, pfn.n, clo_frame_state_name(f.state));
 	if (f.state != CLO_FRAME_PRIVATE && f.state != CLO_FRAME_SHARED)
 		return;
 	if (clo_inval_busy(clo_gmem_inval(g), index) || (f.flags & CLO_FRAME_LOCKED))
 		return;
 	attr = clo_attr_is_private(clo_gmem_attr(g), index);
 	if (attr != (f.state == CLO_FRAME_PRIVATE))
-		violated(w, "I6", "VM %u file page %#" PRIx64 ": pfn %#" PRIx64 " is %s, its attribute says %s", w->vm->id, index, pfn.n,
-			 clo_frame_state_name(f.state), attr ? "private" : "shared");
+		violated(w, "I6",
+			 "VM %u file page %#" PRIx64 ": pfn %#" PRIx64
+			 " is %s, its attribute says %s",
+			 w->vm->id, index, pfn.n, clo_frame_state_name(f.state),
+			 attr ? "private" : "shared");
 }
 
 static void check_file(struct walk *w, struct clo_gmem *g)

@@ -1,14 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * explore/explore.h - every interleaving of a small program over the real engine, with a bounded number of preemptions.
+ * explore/explore.h - every interleaving of a small program over the real engine, with a bounded
+ * number of preemptions.
  *
- * Depth-first over the scheduler of sync (sync_sched.h): a run is repeated from its start with other choices until none is left. Switching away from
- * a thread that could go on is a preemption and counts; a switch because a thread waits, spins or has ended is free. Preemptions are tried only before
- * operations on objects that two threads use and one writes (learned while exploring; the search starts again when more are found), and before
- * clo_sync_point(): elsewhere they lead to the same states.
+ * Depth-first over the scheduler of sync (sync_sched.h): a run is repeated from its start with
+ * other choices until none is left. Switching away from a thread that could go on is a preemption
+ * and counts; a switch because a thread waits, spins or has ended is free. Preemptions are tried
+ * only before operations on objects that two threads use and one writes (learned while exploring;
+ * the search starts again when more are found), and before clo_sync_point(): elsewhere they lead to
+ * the same states.
  *
- * After each step the invariants are checked (clo_check_host), at the end of a run the program's own judge.
- * Explorer build only. One exploration at a time.
+ * After each step the invariants are checked (clo_check_host), at the end of a run the program's
+ * own judge. Explorer build only. One exploration at a time.
  */
 #ifndef CLO_EXPLORE_EXPLORE_H
 #define CLO_EXPLORE_EXPLORE_H
@@ -22,9 +25,11 @@
 
 struct clo_explore_program {
 	void *arg;
-	/* The main thread of a run: builds the state (clo_sched_quiet), creates the threads, joins them, and tears down (quiet again). */
+	/* The main thread of a run: builds the state (clo_sched_quiet), creates the threads, joins
+	 * them, and tears down (quiet again). */
 	void (*run)(void *arg);
-	/* After each step, may be NULL: 0, or -EUCLEAN with *@invariant ("I5") and @why. No waiting. */
+	/* After each step, may be NULL: 0, or -EUCLEAN with *@invariant ("I5") and @why. No
+	 * waiting. */
 	int (*check)(void *arg, const char **invariant, char *why, size_t size);
 	/* After a run that ended, may be NULL: the same. */
 	int (*judge)(void *arg, const char **invariant, char *why, size_t size);
@@ -34,19 +39,20 @@ struct clo_explore_config {
 	unsigned preemptions; /* bound */
 	uint64_t max_runs;    /* 0: no limit */
 	uint64_t max_steps;   /* of a run; 0: 20000. More is a hang (I7) */
-	bool all_points;      /* preempt before every operation: slow, for distrust of the reduction */
+	bool all_points; /* preempt before every operation: slow, for distrust of the reduction */
 	/* Now and then; may be NULL. Nonzero ends the search (INCOMPLETE). */
 	int (*progress)(void *arg, uint64_t runs, unsigned preemptions);
 	void *progress_arg;
 };
 
 enum clo_explore_verdict {
-	CLO_EXPLORE_HOLDS,	/* all interleavings within the bound */
+	CLO_EXPLORE_HOLDS, /* all interleavings within the bound */
 	CLO_EXPLORE_VIOLATED,
 	CLO_EXPLORE_INCOMPLETE, /* the limit of runs, or progress, ended the search */
 };
 
-/* A choice that differs from "go on with the same thread, else the lowest". A schedule is a list of them: short, and a replay id. */
+/* A choice that differs from "go on with the same thread, else the lowest". A schedule is a list of
+ * them: short, and a replay id. */
 struct clo_explore_switch {
 	uint32_t step;
 	uint32_t thread;
@@ -59,25 +65,28 @@ struct clo_explore_result {
 	unsigned preemptions;  /* of the violation; else the bound */
 	const char *invariant; /* violated one, or "" */
 	char why[CLO_EXPLORE_WHY];
-	char report[CLO_SCHED_REPORT]; /* scheduler's words on deadlock, livelock, fault */
+	char report[CLO_SCHED_REPORT];       /* scheduler's words on deadlock, livelock, fault */
 	struct clo_explore_switch *schedule; /* of the violation; clo_explore_release() */
 	uint32_t schedule_count;
 };
 
-/* -ENOMEM, -EINVAL (no run function). The result is valid, and to be released, when 0 is returned. */
+/* -ENOMEM, -EINVAL (no run function). The result is valid, and to be released, when 0 is returned.
+ */
 int clo_explore(const struct clo_explore_program *p, const struct clo_explore_config *cfg,
 		struct clo_explore_result *out) CLO_MUST_USE;
 void clo_explore_release(struct clo_explore_result *r);
 
 /*
- * Run one schedule again and print it to @out in columns, a thread each: notes of the engine and of the program, switches; with @all_steps every
- * operation. 0, or -ENOMEM.
+ * Run one schedule again and print it to @out in columns, a thread each: notes of the engine and of
+ * the program, switches; with @all_steps every operation. 0, or -ENOMEM.
  */
 int clo_explore_print(const struct clo_explore_program *p, const struct clo_explore_config *cfg,
-		      const struct clo_explore_switch *schedule, uint32_t count, bool all_steps, FILE *out) CLO_MUST_USE;
+		      const struct clo_explore_switch *schedule, uint32_t count, bool all_steps,
+		      FILE *out) CLO_MUST_USE;
 
 /* "41:2,57:1" and back. parse: -EINVAL, -ENOMEM; *@schedule by malloc, free() it. */
 void clo_explore_format(const struct clo_explore_result *r, FILE *out);
-int clo_explore_parse(const char *text, struct clo_explore_switch **schedule, uint32_t *count) CLO_MUST_USE;
+int clo_explore_parse(const char *text, struct clo_explore_switch **schedule,
+		      uint32_t *count) CLO_MUST_USE;
 
 #endif

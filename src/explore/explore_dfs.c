@@ -2,8 +2,10 @@
 /*
  * explore/explore_dfs.c - depth-first search over schedules with a preemption bound.
  *
- * The stack holds the choices of the run just made at which something else was possible; the next run repeats it up to the last one that has an
- * alternative left, takes that, and goes on by default. Bounds are tried from 0 up, so the first counterexample found has the fewest preemptions.
+ * The stack holds the choices of the run just made at which something else was possible; the next
+ * run repeats it up to the last one that has an alternative left, takes that, and goes on by
+ * default. Bounds are tried from 0 up, so the first counterexample found has the fewest
+ * preemptions.
  */
 #include "explore_internal.h"
 
@@ -12,16 +14,16 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define DEFAULT_STEPS	20000U
-#define PROGRESS_RUNS	1024U
+#define DEFAULT_STEPS 20000U
+#define PROGRESS_RUNS 1024U
 
 struct frame {
 	uint32_t step;
 	uint32_t chosen;      /* thread */
 	uint32_t by_default;  /* thread */
-	uint64_t left;	      /* bit per thread still to be tried */
+	uint64_t left;        /* bit per thread still to be tried */
 	uint32_t preemptions; /* used up to and with the choice */
-	bool costs;	      /* an alternative is a preemption */
+	bool costs;           /* an alternative is a preemption */
 };
 
 struct search {
@@ -31,7 +33,7 @@ struct search {
 	struct explore_objects objects;
 	struct frame *stack;
 	size_t depth, cap; /* frames in use */
-	size_t at;	   /* frames passed in this run */
+	size_t at;         /* frames passed in this run */
 	unsigned bound;
 	bool no_memory;
 	bool cut; /* an alternative was left out because of the bound */
@@ -41,7 +43,8 @@ uint32_t explore_default(const struct clo_sched_choice *c)
 {
 	if (c->current_can_run && !c->current_yields)
 		return c->current;
-	/* The next one after the current, round: two threads that spin for each other both get their turn. */
+	/* The next one after the current, round: two threads that spin for each other both get
+	 * their turn. */
 	for (uint32_t i = 0; i < c->count; i++) {
 		if (c->threads[i] > c->current)
 			return c->threads[i];
@@ -93,7 +96,8 @@ static int choose(void *arg, const struct clo_sched_choice *c)
 		return (int)by_default;
 	used = s->at ? s->stack[s->at - 1].preemptions : 0;
 	if (s->at < s->depth) {
-		/* An object that became shared since adds choices to the part that is repeated: pass over them. */
+		/* An object that became shared since adds choices to the part that is repeated:
+		 * pass over them. */
 		if (s->stack[s->at].step != c->step)
 			return (int)by_default;
 		s->at++;
@@ -164,7 +168,8 @@ static int keep_schedule(struct search *s)
 		const struct frame *f = &s->stack[i];
 
 		if (f->chosen != f->by_default)
-			out->schedule[out->schedule_count++] = (struct clo_explore_switch){ f->step, f->chosen };
+			out->schedule[out->schedule_count++] =
+				(struct clo_explore_switch){ f->step, f->chosen };
 	}
 	out->preemptions = s->at ? s->stack[s->at - 1].preemptions : 0;
 	return 0;
@@ -219,7 +224,8 @@ static int one_run(struct search *s)
 	if (r.steps > s->out->longest)
 		s->out->longest = r.steps;
 	if (r.end == CLO_SCHED_DONE &&
-	    (!s->p->judge || s->p->judge(s->p->arg, &s->out->invariant, s->out->why, sizeof(s->out->why)) == 0))
+	    (!s->p->judge ||
+	     s->p->judge(s->p->arg, &s->out->invariant, s->out->why, sizeof(s->out->why)) == 0))
 		return 0;
 	ret = violated(s, &r);
 	return ret ? ret : 1;
@@ -257,12 +263,15 @@ static int search_bound(struct search *s)
 	}
 }
 
-int clo_explore(const struct clo_explore_program *p, const struct clo_explore_config *cfg, struct clo_explore_result *out)
+int clo_explore(const struct clo_explore_program *p, const struct clo_explore_config *cfg,
+		struct clo_explore_result *out)
 {
 	struct search s = { .p = p, .cfg = cfg, .out = out };
 	int ret;
 
-	*out = (struct clo_explore_result){ .verdict = CLO_EXPLORE_HOLDS, .invariant = "", .preemptions = cfg->preemptions };
+	*out = (struct clo_explore_result){ .verdict = CLO_EXPLORE_HOLDS,
+					    .invariant = "",
+					    .preemptions = cfg->preemptions };
 	if (!p->run)
 		return -EINVAL;
 	ret = explore_objects_init(&s.objects);

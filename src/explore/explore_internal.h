@@ -6,8 +6,8 @@
 #include "explore.h"
 
 /*
- * Objects by address: which threads read and wrote them, in all runs so far. Two threads and a write: shared. Memory of the C library: the
- * heap of the engine belongs to the run.
+ * Objects by address: which threads read and wrote them, in all runs so far. Two threads and a
+ * write: shared. Memory of the C library: the heap of the engine belongs to the run.
  */
 struct explore_object {
 	uintptr_t addr;
@@ -21,7 +21,8 @@ struct explore_objects {
 };
 int explore_objects_init(struct explore_objects *o);
 void explore_objects_free(struct explore_objects *o);
-void explore_objects_note(struct explore_objects *o, uint32_t thread, const struct clo_sched_op *op);
+void explore_objects_note(struct explore_objects *o, uint32_t thread,
+			  const struct clo_sched_op *op);
 /* Is it worth a preemption before @op of @thread? */
 bool explore_objects_shared(const struct explore_objects *o, const struct clo_sched_op *op);
 

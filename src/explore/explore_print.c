@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * explore/explore_print.c - one schedule as text: a column a thread, a line a step, as races are drawn in mails. And the replay id.
+ * explore/explore_print.c - one schedule as text: a column a thread, a line a step, as races are
+ * drawn in mails. And the replay id.
  */
 #include "explore_internal.h"
 
@@ -9,10 +10,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define COLUMN	   36
-#define TEXT	   80
-#define NAME	   16
-#define MAX_STEPS  20000U
+#define COLUMN    36
+#define TEXT      80
+#define NAME      16
+#define MAX_STEPS 20000U
 
 struct line {
 	uint32_t step, thread;
@@ -90,7 +91,8 @@ static void add_op(struct printer *pr, const struct clo_sched_step *step)
 	if (point)
 		snprintf(text, TEXT, "%s %#" PRIx64, step->op.what, step->op.arg);
 	else
-		snprintf(text, TEXT, "%s %s ..%04x%s", clo_op_name(step->op.kind), step->op.what ? step->op.what : "",
+		snprintf(text, TEXT, "%s %s ..%04x%s", clo_op_name(step->op.kind),
+			 step->op.what ? step->op.what : "",
 			 (unsigned)((uintptr_t)step->op.obj & 0xffff), step->ok ? "" : " (failed)");
 }
 
@@ -103,11 +105,13 @@ static int on_step(void *arg, const struct clo_sched_step *step)
 		char *text = add_line(pr, step);
 
 		if (text)
-			snprintf(text, TEXT, "%s %#" PRIx64, step->notes[i].what, step->notes[i].value);
+			snprintf(text, TEXT, "%s %#" PRIx64, step->notes[i].what,
+				 step->notes[i].value);
 	}
 	if (pr->no_memory)
 		return -ENOMEM;
-	return pr->p->check ? pr->p->check(pr->p->arg, &pr->invariant, pr->why, sizeof(pr->why)) : 0;
+	return pr->p->check ? pr->p->check(pr->p->arg, &pr->invariant, pr->why, sizeof(pr->why))
+			    : 0;
 }
 
 static void put_header(const struct printer *pr, FILE *out)
@@ -141,13 +145,17 @@ static void put_end(const struct printer *pr, const struct clo_sched_result *r, 
 	else if (pr->invariant)
 		fprintf(out, "%6s   %s violated: %s\n", "", pr->invariant, pr->why);
 	else
-		fprintf(out, "%6s   %s\n%s%s", "", clo_sched_end_name(r->end), r->report, *r->report ? "\n" : "");
+		fprintf(out, "%6s   %s\n%s%s", "", clo_sched_end_name(r->end), r->report,
+			*r->report ? "\n" : "");
 }
 
 int clo_explore_print(const struct clo_explore_program *p, const struct clo_explore_config *cfg,
-		      const struct clo_explore_switch *schedule, uint32_t count, bool all_steps, FILE *out)
+		      const struct clo_explore_switch *schedule, uint32_t count, bool all_steps,
+		      FILE *out)
 {
-	struct printer pr = { .p = p, .replay = { .schedule = schedule, .count = count }, .all_steps = all_steps };
+	struct printer pr = { .p = p,
+			      .replay = { .schedule = schedule, .count = count },
+			      .all_steps = all_steps };
 	struct clo_sched_config sc = {
 		.arg = &pr,
 		.choose = choose,
@@ -193,7 +201,8 @@ int clo_explore_parse(const char *text, struct clo_explore_switch **schedule, ui
 			unsigned step, thread;
 			int used = 0;
 
-			if (sscanf(at, "%9u:%9u%n", &step, &thread, &used) != 2 || used == 0 || thread >= CLO_SCHED_THREADS)
+			if (sscanf(at, "%9u:%9u%n", &step, &thread, &used) != 2 || used == 0 ||
+			    thread >= CLO_SCHED_THREADS)
 				goto bad;
 			list[n++] = (struct clo_explore_switch){ step, thread };
 			at += used;

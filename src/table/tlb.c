@@ -75,6 +75,7 @@ void clo_tlb_enter(struct clo_tlb *tlb)
 		tlb->flush_seen = asked;
 		clo_stat_add_local(&tlb->flushes, 1);
 	}
+	tlb->in_use = true;
 }
 
 void clo_tlb_exit(struct clo_tlb *tlb)
@@ -82,6 +83,7 @@ void clo_tlb_exit(struct clo_tlb *tlb)
 	uint32_t mode = clo_a32_get_relaxed(&tlb->mode);
 
 	assert((mode & 1) == 1);
+	tlb->in_use = false;
 	clo_a32_set(&tlb->mode, mode + 1);
 }
 

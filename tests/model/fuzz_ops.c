@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* model/fuzz_ops.c - the operation sequence as fuzz input; a difference from the model is a crash. */
+/* model/fuzz_ops.c - the operation sequence as fuzz input; a difference from the model is a crash.
+ */
 #include "model.h"
 
 #include <stdlib.h>

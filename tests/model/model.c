@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * model/model.c - what each call should do, written as plainly as possible and without a look at the engine's code.
+ * model/model.c - what each call should do, written as plainly as possible and without a look at
+ * the engine's code.
  */
 #include "model.h"
 
@@ -38,14 +39,14 @@ void model_op_decode(const uint8_t *b, const struct model_vm *vms, struct model_
 	op->code = (enum model_code)(b[0] % MODEL_CODES);
 	op->vm = b[1] & 1;
 	op->is_private = b[1] & 2;
-	op->n = (b[1] >> 2) % MODEL_PINS;
+	op->n = ((unsigned)b[1] >> 2) % MODEL_PINS;
 	m = &vms[op->vm];
 	op->page = (b[2] | (unsigned)b[3] << 8) % (m->pages + 4);
-	op->count = 1 + b[4] % 16;
+	op->count = 1 + b[4] % 16U;
 	/* Folios are only met by aligned ranges. */
 	if (m->block > 1 && (b[1] & 64)) {
 		op->page = op->page / m->block * m->block;
-		op->count = m->block * (1 + b[4] % 2);
+		op->count = m->block * (1 + b[4] % 2U);
 	} else if (b[1] & 32) {
 		op->count = 1;
 	}
@@ -131,15 +132,18 @@ static uint64_t *resolve(struct model_vm *m, unsigned page, bool is_private, str
 	if (is_private != attr_at(m, page))
 		*r = memory_fault(-EFAULT, CLO_CAUSE_MISMATCH);
 	else if (!s)
-		*r = is_private ? memory_fault(-EFAULT, CLO_CAUSE_NO_SLOT) : mmio(CLO_CAUSE_NO_SLOT);
+		*r = is_private ? memory_fault(-EFAULT, CLO_CAUSE_NO_SLOT)
+				: mmio(CLO_CAUSE_NO_SLOT);
 	else if (!is_private && s->hole[page - s->first])
 		*r = mmio(CLO_CAUSE_HOLE);
 	else
-		return is_private || model_gmem_only(m) ? &m->file[index_of(s, page)] : &m->user[page];
+		return is_private || model_gmem_only(m) ? &m->file[index_of(s, page)]
+							: &m->user[page];
 	return NULL;
 }
 
-static struct model_result guest_access(struct model_vm *m, const struct model_op *op, bool is_write)
+static struct model_result guest_access(struct model_vm *m, const struct model_op *op,
+					bool is_write)
 {
 	bool kind = m->cfg.typed ? op->is_private : attr_at(m, op->page);
 	struct model_result r;
@@ -232,7 +236,8 @@ static struct model_result set_attr(struct model_vm *m, const struct model_op *o
 }
 
 /* The other side of pages [page, page + count) of one slot goes. */
-static void free_other(struct model_vm *m, const struct model_slot *s, unsigned page, unsigned count, bool to_private)
+static void free_other(struct model_vm *m, const struct model_slot *s, unsigned page,
+		       unsigned count, bool to_private)
 {
 	unsigned first = page - s->first, last = first + count;
 
@@ -266,7 +271,8 @@ static struct model_result convert(struct model_vm *m, const struct model_op *op
 		if (s)
 			in[index_of(s, p)] = 1;
 		else if (op->is_private)
-			return (struct model_result){ .ret = -ENOENT, .where = (MODEL_GFN + (uint64_t)p) * 4096 };
+			return (struct model_result){ .ret = -ENOENT,
+						      .where = (MODEL_GFN + (uint64_t)p) * 4096 };
 	}
 	if (m->cfg.owner_gmem) {
 		struct model_result r = convert_file(m, in, op->is_private);
@@ -285,7 +291,9 @@ static struct model_result convert(struct model_vm *m, const struct model_op *op
 	for (unsigned i = 0; i < MODEL_SLOTS; i++) {
 		const struct model_slot *s = &m->slot[i];
 		unsigned start = op->page > s->first ? op->page : s->first;
-		unsigned end = op->page + op->count < s->first + m->pages / 2 ? op->page + op->count : s->first + m->pages / 2;
+		unsigned end = op->page + op->count < s->first + m->pages / 2
+				       ? op->page + op->count
+				       : s->first + m->pages / 2;
 
 		if (s->exists && start < end)
 			free_other(m, s, start, end - start, op->is_private);
@@ -304,16 +312,19 @@ static struct model_result get_attr(struct model_vm *m, const struct model_op *o
 			return (struct model_result){ .where = 4096 };
 		return (struct model_result){ .where = (uint64_t)op->count * 4096 };
 	}
-	while (run < op->count && attr_at(m, op->page + run) == kind && (!m->cfg.owner_gmem || slot_of(m, op->page + run) == s))
+	while (run < op->count && attr_at(m, op->page + run) == kind &&
+	       (!m->cfg.owner_gmem || slot_of(m, op->page + run) == s))
 		run++;
-	return (struct model_result){ .value = kind ? CLO_ATTR_PRIVATE : 0, .where = (uint64_t)run * 4096 };
+	return (struct model_result){ .value = kind ? CLO_ATTR_PRIVATE : 0,
+				      .where = (uint64_t)run * 4096 };
 }
 
 static struct model_result fallocate_call(struct model_vm *m, const struct model_op *op)
 {
 	unsigned end = op->page + op->count;
 
-	if (op->page % m->block || op->count % m->block || (op->code == MODEL_ALLOC && end > m->pages))
+	if (op->page % m->block || op->count % m->block ||
+	    (op->code == MODEL_ALLOC && end > m->pages))
 		return (struct model_result){ .ret = -EINVAL };
 	if (op->code == MODEL_ALLOC)
 		return (struct model_result){ 0 };

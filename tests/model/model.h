@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * model/model.h - a naive model of the engine (flat arrays, no locks, no tables) and a driver that does each operation on both.
+ * model/model.h - a naive model of the engine (flat arrays, no locks, no tables) and a driver that
+ * does each operation on both.
  *
- * A sequence is bytes: MODEL_HEAD bytes choose the two VMs, then MODEL_OP bytes an operation; every byte string is a sequence, so random
- * tests, shrinking and the fuzz target share it.
+ * A sequence is bytes: MODEL_HEAD bytes choose the two VMs, then MODEL_OP bytes an operation; every
+ * byte string is a sequence, so random tests, shrinking and the fuzz target share it.
  */
 #ifndef CLO_MODEL_H
 #define CLO_MODEL_H
@@ -15,13 +16,13 @@
 #include <stdint.h>
 #include <stdio.h>
 
-#define MODEL_HEAD 4U
-#define MODEL_OP   8U
-#define MODEL_VMS  2U
+#define MODEL_HEAD      4U
+#define MODEL_OP        8U
+#define MODEL_VMS       2U
 #define MODEL_MAX_PAGES 2048U
-#define MODEL_GFN  0x400U  /* first gfn of slot 0, on a 2M boundary */
-#define MODEL_PINS 4U
-#define MODEL_SLOTS 2U
+#define MODEL_GFN       0x400U /* first gfn of slot 0, on a 2M boundary */
+#define MODEL_PINS      4U
+#define MODEL_SLOTS     2U
 
 enum model_code {
 	MODEL_LOAD,
@@ -46,10 +47,10 @@ struct model_op {
 	enum model_code code;
 	unsigned vm;
 	bool is_private; /* access, target kind; holes: mapped */
-	unsigned n;	 /* slot or pin number */
-	unsigned page;	 /* 0.. pages + a few beyond */
-	unsigned count;	 /* pages */
-	uint64_t value;	 /* to store */
+	unsigned n;      /* slot or pin number */
+	unsigned page;   /* 0.. pages + a few beyond */
+	unsigned count;  /* pages */
+	uint64_t value;  /* to store */
 };
 
 struct model_config {
@@ -61,8 +62,8 @@ struct model_config {
 struct model_result {
 	int ret;
 	int reason, cause;
-	uint64_t value;	 /* loaded, or kind of get_attr */
-	uint64_t where;	 /* error offset or gpa, or run length */
+	uint64_t value; /* loaded, or kind of get_attr */
+	uint64_t where; /* error offset or gpa, or run length */
 };
 
 struct model_pin {
@@ -79,9 +80,9 @@ struct model_slot {
 
 struct model_vm {
 	struct model_config cfg;
-	unsigned pages, block; /* of the file; pages of a folio */
-	uint8_t attr[MODEL_MAX_PAGES + 16];	/* VM owner: by gfn page; gmem owner: by file page */
-	uint64_t file[MODEL_MAX_PAGES];		/* content */
+	unsigned pages, block;              /* of the file; pages of a folio */
+	uint8_t attr[MODEL_MAX_PAGES + 16]; /* VM owner: by gfn page; gmem owner: by file page */
+	uint64_t file[MODEL_MAX_PAGES];     /* content */
 	uint64_t user[MODEL_MAX_PAGES];
 	unsigned pins[MODEL_MAX_PAGES];
 	struct model_pin pin[MODEL_PINS];
@@ -97,13 +98,14 @@ bool model_gmem_only(const struct model_vm *m);
 
 /* model_drive.c: engine and model side by side. */
 struct model_drive_config {
-	uint32_t view;		/* CLO_HOST_VIEW_* */
-	uint64_t fail_at;	/* the n-th allocation from the first operation on fails; 0 = none */
-	uint64_t *allocations;	/* out, may be NULL: how many there were */
-	FILE *trace;		/* each operation in words, or NULL */
+	uint32_t view;         /* CLO_HOST_VIEW_* */
+	uint64_t fail_at;      /* the n-th allocation from the first operation on fails; 0 = none */
+	uint64_t *allocations; /* out, may be NULL: how many there were */
+	FILE *trace;           /* each operation in words, or NULL */
 };
 /* 0, or the number (from 1) of the operation that differs, *why in words; -1: set-up failed. */
-long model_drive(const uint8_t *bytes, size_t size, const struct model_drive_config *cfg, char *why, size_t why_size);
+long model_drive(const uint8_t *bytes, size_t size, const struct model_drive_config *cfg, char *why,
+		 size_t why_size);
 void model_print_op(FILE *out, const struct model_op *op);
 
 #endif

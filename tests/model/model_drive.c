@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * model/model_drive.c - the same operation on the engine and on the model, the answers compared, the invariants checked after each.
+ * model/model_drive.c - the same operation on the engine and on the model, the answers compared,
+ * the invariants checked after each.
  */
 #include "model.h"
 
@@ -12,9 +13,9 @@
 #include <string.h>
 #include <sys/mman.h>
 
-#define PAGE	  4096ULL
-#define HOST_MEM  (64ULL << 20)
-#define HOLDER	  "model"
+#define PAGE     4096ULL
+#define HOST_MEM (64ULL << 20)
+#define HOLDER   "model"
 
 struct engine_vm {
 	struct clo_vm *vm;
@@ -31,14 +32,16 @@ struct drive {
 };
 
 static const char *const code_names[MODEL_CODES] = {
-	"load", "store", "convert", "set-attr", "get-attr", "punch", "allocate", "host-load", "host-store",
-	"pin", "unpin", "slot-add", "slot-del", "pre-fault", "holes",
+	"load",  "store",    "convert",   "set-attr",   "get-attr",
+	"punch", "allocate", "host-load", "host-store", "pin",
+	"unpin", "slot-add", "slot-del",  "pre-fault",  "holes",
 };
 
 void model_print_op(FILE *out, const struct model_op *op)
 {
-	fprintf(out, "vm%u %s %s n=%u page=%u count=%u value=%#" PRIx64 "\n", op->vm, code_names[op->code],
-		op->is_private ? "private" : "shared", op->n, op->page, op->count, op->value);
+	fprintf(out, "vm%u %s %s n=%u page=%u count=%u value=%#" PRIx64 "\n", op->vm,
+		code_names[op->code], op->is_private ? "private" : "shared", op->n, op->page,
+		op->count, op->value);
 }
 
 static int slot_add(struct engine_vm *e, const struct model_vm *m, unsigned n)
@@ -59,8 +62,9 @@ static int slot_add(struct engine_vm *e, const struct model_vm *m, unsigned n)
 
 static uint64_t gmem_flags(const struct model_config *c)
 {
-	return (c->mmap ? CLO_GMEM_MMAP : 0) | (c->zero ? CLO_GMEM_ZERO_ON_CONVERT : 0) | (c->hugetlb ? CLO_GMEM_HUGETLB : 0) |
-	       (c->nodirect ? CLO_GMEM_NO_DIRECT_MAP : 0) | (c->init_shared ? CLO_GMEM_INIT_SHARED : 0);
+	return (c->mmap ? CLO_GMEM_MMAP : 0) | (c->zero ? CLO_GMEM_ZERO_ON_CONVERT : 0) |
+	       (c->hugetlb ? CLO_GMEM_HUGETLB : 0) | (c->nodirect ? CLO_GMEM_NO_DIRECT_MAP : 0) |
+	       (c->init_shared ? CLO_GMEM_INIT_SHARED : 0);
 }
 
 static int vm_open(struct drive *d, unsigned i)
@@ -77,12 +81,14 @@ static int vm_open(struct drive *d, unsigned i)
 
 	if (ret)
 		return ret;
-	e->user = mmap(NULL, m->pages * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	e->user = mmap(NULL, m->pages * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
+		       -1, 0);
 	if (e->user == MAP_FAILED) {
 		e->user = NULL;
 		return -ENOMEM;
 	}
-	ret = clo_gmem_create_for(e->vm, m->pages * PAGE, gmem_flags(&m->cfg), m->cfg.hugetlb ? 9 : 0, &e->gmem);
+	ret = clo_gmem_create_for(e->vm, m->pages * PAGE, gmem_flags(&m->cfg),
+				  m->cfg.hugetlb ? 9 : 0, &e->gmem);
 	if (ret == 0)
 		ret = clo_vcpu_create(e->vm, 0, &e->vcpu);
 	for (unsigned n = 0; ret == 0 && n < MODEL_SLOTS; n++) {
@@ -107,15 +113,18 @@ static void vm_close(struct drive *d, unsigned i)
 }
 
 /* A value in the first and in the last word of the page, so that half a page done is seen. */
-static struct model_result guest_access(struct engine_vm *e, const struct model_op *op, bool is_write)
+static struct model_result guest_access(struct engine_vm *e, const struct model_op *op,
+					bool is_write)
 {
 	uint64_t gpa = (MODEL_GFN + (uint64_t)op->page) * PAGE, head = op->value, tail = op->value;
-	uint32_t flags = (is_write ? CLO_ACCESS_WRITE : 0) | (op->is_private ? CLO_ACCESS_PRIVATE : 0);
+	uint32_t flags =
+		(is_write ? CLO_ACCESS_WRITE : 0) | (op->is_private ? CLO_ACCESS_PRIVATE : 0);
 	struct model_result r = { 0 };
 
 	r.ret = clo_vcpu_access(e->vcpu, gpa, &head, sizeof(head), flags);
 	if (r.ret == 0)
-		r.ret = clo_vcpu_access(e->vcpu, gpa + PAGE - sizeof(tail), &tail, sizeof(tail), flags);
+		r.ret = clo_vcpu_access(e->vcpu, gpa + PAGE - sizeof(tail), &tail, sizeof(tail),
+					flags);
 	if (r.ret) {
 		r.reason = clo_vcpu_exit(e->vcpu)->reason;
 		r.cause = clo_vcpu_exit(e->vcpu)->cause;
@@ -125,14 +134,16 @@ static struct model_result guest_access(struct engine_vm *e, const struct model_
 	return r;
 }
 
-static struct model_result host_access(struct engine_vm *e, const struct model_op *op, bool is_write)
+static struct model_result host_access(struct engine_vm *e, const struct model_op *op,
+				       bool is_write)
 {
 	uint64_t off = op->page * PAGE, head = op->value, tail = op->value;
 	struct model_result r = { 0 };
 
 	r.ret = clo_gmem_host_access(e->gmem, off, &head, sizeof(head), is_write);
 	if (r.ret == 0)
-		r.ret = clo_gmem_host_access(e->gmem, off + PAGE - sizeof(tail), &tail, sizeof(tail), is_write);
+		r.ret = clo_gmem_host_access(e->gmem, off + PAGE - sizeof(tail), &tail,
+					     sizeof(tail), is_write);
 	if (r.ret == 0)
 		r.value = head == tail ? head : ~head;
 	return r;
@@ -153,7 +164,8 @@ static struct model_result convert(struct engine_vm *e, const struct model_op *o
 	return r;
 }
 
-static struct model_result set_attr(struct engine_vm *e, const struct model_vm *m, const struct model_op *op)
+static struct model_result set_attr(struct engine_vm *e, const struct model_vm *m,
+				    const struct model_op *op)
 {
 	uint64_t attr = op->is_private ? CLO_ATTR_PRIVATE : 0, bytes = op->count * PAGE, where = 0;
 	struct model_result r = { 0 };
@@ -161,7 +173,8 @@ static struct model_result set_attr(struct engine_vm *e, const struct model_vm *
 	if (m->cfg.owner_gmem)
 		r.ret = clo_gmem_set_attributes(e->gmem, op->page * PAGE, bytes, attr, &where);
 	else
-		r.ret = clo_vm_set_attributes(e->vm, (MODEL_GFN + (uint64_t)op->page) * PAGE, bytes, attr);
+		r.ret = clo_vm_set_attributes(e->vm, (MODEL_GFN + (uint64_t)op->page) * PAGE, bytes,
+					      attr);
 	if (r.ret == -EAGAIN)
 		r.where = where;
 	return r;
@@ -171,7 +184,8 @@ static struct model_result get_attr(struct engine_vm *e, const struct model_op *
 {
 	struct model_result r = { 0 };
 
-	r.ret = clo_vm_get_attributes(e->vm, (MODEL_GFN + (uint64_t)op->page) * PAGE, op->count * PAGE, &r.value, &r.where);
+	r.ret = clo_vm_get_attributes(e->vm, (MODEL_GFN + (uint64_t)op->page) * PAGE,
+				      op->count * PAGE, &r.value, &r.where);
 	return r;
 }
 
@@ -182,7 +196,8 @@ static struct model_result pin(struct engine_vm *e, const struct model_op *op)
 
 	if (e->pin[op->n])
 		return r;
-	r.ret = clo_vm_pin(e->gmem, op->page * PAGE, op->count * PAGE, HOLDER, &e->pin[op->n], &where);
+	r.ret = clo_vm_pin(e->gmem, op->page * PAGE, op->count * PAGE, HOLDER, &e->pin[op->n],
+			   &where);
 	if (r.ret)
 		e->pin[op->n] = NULL;
 	if (r.ret == -EFAULT)
@@ -190,7 +205,8 @@ static struct model_result pin(struct engine_vm *e, const struct model_op *op)
 	return r;
 }
 
-static struct model_result engine_apply(struct engine_vm *e, const struct model_vm *m, const struct model_op *op)
+static struct model_result engine_apply(struct engine_vm *e, const struct model_vm *m,
+					const struct model_op *op)
 {
 	uint64_t gpa = (MODEL_GFN + (uint64_t)op->page) * PAGE, bytes = op->count * PAGE;
 	struct clo_region del = { .slot = op->n % MODEL_SLOTS };
@@ -208,8 +224,11 @@ static struct model_result engine_apply(struct engine_vm *e, const struct model_
 		return get_attr(e, op);
 	case MODEL_PUNCH:
 	case MODEL_ALLOC:
-		r.ret = clo_gmem_fallocate(e->gmem, CLO_FALLOC_KEEP_SIZE | (op->code == MODEL_PUNCH ? CLO_FALLOC_PUNCH_HOLE : 0),
-					   (int64_t)(op->page * PAGE), (int64_t)bytes);
+		r.ret = clo_gmem_fallocate(
+			e->gmem,
+			CLO_FALLOC_KEEP_SIZE |
+				(op->code == MODEL_PUNCH ? CLO_FALLOC_PUNCH_HOLE : 0),
+			(int64_t)(op->page * PAGE), (int64_t)bytes);
 		return r;
 	case MODEL_HOST_LOAD:
 	case MODEL_HOST_STORE:
@@ -241,18 +260,21 @@ static struct model_result engine_apply(struct engine_vm *e, const struct model_
 
 static bool same(const struct model_result *a, const struct model_result *b)
 {
-	return a->ret == b->ret && a->reason == b->reason && a->cause == b->cause && a->value == b->value && a->where == b->where;
+	return a->ret == b->ret && a->reason == b->reason && a->cause == b->cause &&
+	       a->value == b->value && a->where == b->where;
 }
 
-static bool compare(const struct model_result *got, const struct model_result *want, char *why, size_t size)
+static bool compare(const struct model_result *got, const struct model_result *want, char *why,
+		    size_t size)
 {
 	if (same(got, want))
 		return true;
 	snprintf(why, size,
-		 "engine: ret %d reason %d cause \"%s\" value %#" PRIx64 " where %#" PRIx64 "; model: ret %d reason %d cause \"%s\" value %#" PRIx64
-		 " where %#" PRIx64,
-		 got->ret, got->reason, clo_fault_cause_text((enum clo_fault_cause)got->cause), got->value, got->where, want->ret,
-		 want->reason, clo_fault_cause_text((enum clo_fault_cause)want->cause), want->value, want->where);
+		 "engine: ret %d reason %d cause \"%s\" value %#" PRIx64 " where %#" PRIx64
+		 "; model: ret %d reason %d cause \"%s\" value %#" PRIx64 " where %#" PRIx64,
+		 got->ret, got->reason, clo_fault_cause_text((enum clo_fault_cause)got->cause),
+		 got->value, got->where, want->ret, want->reason,
+		 clo_fault_cause_text((enum clo_fault_cause)want->cause), want->value, want->where);
 	return false;
 }
 
@@ -266,7 +288,8 @@ static bool invariants_hold(struct drive *d, char *why, size_t size)
 	return false;
 }
 
-/* One operation; false: they differ. With failing allocations, -ENOMEM must have changed nothing: the call is made again. */
+/* One operation; false: they differ. With failing allocations, -ENOMEM must have changed nothing:
+ * the call is made again. */
 static bool step(struct drive *d, const struct model_op *op, char *why, size_t size)
 {
 	struct engine_vm *e = &d->e[op->vm];
@@ -291,8 +314,11 @@ static bool read_back(struct drive *d, char *why, size_t size)
 
 		for (unsigned p = 0; p < d->m[vm].pages; p += stride) {
 			for (unsigned k = 0; k < 4; k++) {
-				struct model_op op = { .code = k & 1 ? MODEL_LOAD : MODEL_HOST_LOAD, .vm = vm, .page = p,
-						       .is_private = k & 2, .count = 1 };
+				struct model_op op = { .code = k & 1 ? MODEL_LOAD : MODEL_HOST_LOAD,
+						       .vm = vm,
+						       .page = p,
+						       .is_private = k & 2,
+						       .count = 1 };
 
 				if (!step(d, &op, why, size))
 					return false;
@@ -313,16 +339,20 @@ static bool close_all(struct drive *d, char *why, size_t size)
 	if (d->host) {
 		clo_host_stats(d->host, &s);
 		if (clo_host_destroy(d->host) || s.frames_used) {
-			snprintf(why, size, "%" PRIu64 " frames left after the VMs are gone", s.frames_used);
+			snprintf(why, size, "%" PRIu64 " frames left after the VMs are gone",
+				 s.frames_used);
 			good = false;
 		}
 	}
 	return good;
 }
 
-long model_drive(const uint8_t *bytes, size_t size, const struct model_drive_config *cfg, char *why, size_t why_size)
+long model_drive(const uint8_t *bytes, size_t size, const struct model_drive_config *cfg, char *why,
+		 size_t why_size)
 {
-	struct clo_host_config hc = { .size = sizeof(hc), .view = cfg->view, .mem_bytes = HOST_MEM };
+	struct clo_host_config hc = { .size = sizeof(hc),
+				      .view = cfg->view,
+				      .mem_bytes = HOST_MEM };
 	struct drive *d;
 	long result = 0;
 	size_t ops;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * model/test_model.c - long random sequences on engine and model; a difference is shrunk and printed with its seed.
+ * model/test_model.c - long random sequences on engine and model; a difference is shrunk and
+ * printed with its seed.
  */
 #include "model.h"
 
@@ -9,11 +10,12 @@
 
 #include <inttypes.h>
 
-#define WHY 512
-#define LONG_OPS 400U
+#define WHY       512
+#define LONG_OPS  400U
 #define MAX_BYTES (MODEL_HEAD + MODEL_OP * LONG_OPS)
 
-/* Remove operations as long as some difference stays: halves, then quarters, ... then single ones. */
+/* Remove operations as long as some difference stays: halves, then quarters, ... then single ones.
+ */
 static size_t shrink(uint8_t *bytes, size_t size, const struct model_drive_config *cfg)
 {
 	char why[WHY];
@@ -22,7 +24,8 @@ static size_t shrink(uint8_t *bytes, size_t size, const struct model_drive_confi
 	for (size_t chunk = ops / 2; chunk > 0; chunk /= 2) {
 		for (size_t at = 0; at + chunk <= ops;) {
 			uint8_t tried[MAX_BYTES];
-			size_t from = MODEL_HEAD + at * MODEL_OP, gone = chunk * MODEL_OP, left = MODEL_HEAD + ops * MODEL_OP - gone;
+			size_t from = MODEL_HEAD + at * MODEL_OP, gone = chunk * MODEL_OP,
+			       left = MODEL_HEAD + ops * MODEL_OP - gone;
 
 			memcpy(tried, bytes, from);
 			memcpy(tried + from, bytes + from + gone, left - from);
@@ -37,7 +40,8 @@ static size_t shrink(uint8_t *bytes, size_t size, const struct model_drive_confi
 	return MODEL_HEAD + ops * MODEL_OP;
 }
 
-static void fail_with_trace(uint8_t *bytes, size_t size, uint64_t seed, struct model_drive_config cfg)
+static void fail_with_trace(uint8_t *bytes, size_t size, uint64_t seed,
+			    struct model_drive_config cfg)
 {
 	char why[WHY] = "";
 	long at;
@@ -115,7 +119,8 @@ TEST(short_sequences_of_every_configuration)
 	}
 }
 
-/* For every n: the n-th allocation fails, the call that met it gives ENOMEM and has changed nothing, and gives the right answer when made again. */
+/* For every n: the n-th allocation fails, the call that met it gives ENOMEM and has changed
+ * nothing, and gives the right answer when made again. */
 TEST(every_allocation_fails_once)
 {
 	for (unsigned k = 0; k < 24; k++) {
