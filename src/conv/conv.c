@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * conv/conv.c - the public calls: decode and check, find the files behind a gfn range, report where it failed.
+ * conv/conv.c - the public calls: decode and check, find the files behind a gfn range, report where
+ * it failed.
  */
 #include "conv_internal.h"
 
@@ -50,7 +51,8 @@ struct cover {
 	int ret;
 };
 
-/* A part of the range that lies in one memslot. To private it must have a file, and the parts must follow one another. */
+/* A part of the range that lies in one memslot. To private it must have a file, and the parts must
+ * follow one another. */
 static int cover_slot(void *arg, const struct clo_slot *slot, struct clo_range gfns)
 {
 	struct cover *k = arg;
@@ -67,8 +69,10 @@ static int cover_slot(void *arg, const struct clo_slot *slot, struct clo_range g
 	return k->ret != 0;
 }
 
-/* Collect the parts of @gfns into @c (may be NULL: only check). -ENOENT: *at is the first gfn without a file. */
-static int cover(struct clo_vm *vm, struct conv *c, struct clo_range gfns, bool to_private, uint64_t *at)
+/* Collect the parts of @gfns into @c (may be NULL: only check). -ENOENT: *at is the first gfn
+ * without a file. */
+static int cover(struct clo_vm *vm, struct conv *c, struct clo_range gfns, bool to_private,
+		 uint64_t *at)
 {
 	struct cover k = { .c = c, .next = gfns.start, .strict = to_private };
 
@@ -105,7 +109,8 @@ static void report_place(const struct conv *c, struct clo_convert *a)
 	if (!c->err_gmem)
 		return;
 	a->error_offset = c->err_index << CLO_PAGE_SHIFT;
-	clo_gmem_for_each_gfn(c->err_gmem, clo_range(c->err_index, c->err_index + 1), locate_gfn, &l);
+	clo_gmem_for_each_gfn(c->err_gmem, clo_range(c->err_index, c->err_index + 1), locate_gfn,
+			      &l);
 	if (l.found)
 		a->error_gpa = l.gfn << CLO_PAGE_SHIFT;
 }
@@ -170,7 +175,8 @@ int clo_vm_convert(struct clo_vm *vm, struct clo_convert *c)
 	if ((a.flags & ~KNOWN_FLAGS) || !is_range(a.gpa, a.bytes) || !vm->trust->has_private_mem)
 		return -EINVAL;
 	gfns = pages_of(a.gpa, a.bytes);
-	ret = vm->attr_owner == CLO_ATTR_OWNER_GMEM ? convert_inplace(vm, &a, gfns) : convert_backings(vm, &a, gfns);
+	ret = vm->attr_owner == CLO_ATTR_OWNER_GMEM ? convert_inplace(vm, &a, gfns)
+						    : convert_backings(vm, &a, gfns);
 	if (!(a.flags & CLO_CONVERT_DRY_RUN))
 		count(vm, ret, clo_range_len(gfns));
 	if (ret)
@@ -178,7 +184,8 @@ int clo_vm_convert(struct clo_vm *vm, struct clo_convert *c)
 	return ret;
 }
 
-int clo_gmem_set_attributes(struct clo_gmem *gmem, uint64_t off, uint64_t bytes, uint64_t attributes, uint64_t *error_offset)
+int clo_gmem_set_attributes(struct clo_gmem *gmem, uint64_t off, uint64_t bytes,
+			    uint64_t attributes, uint64_t *error_offset)
 {
 	struct clo_vm *vm = clo_gmem_vm(gmem);
 	bool to_private = attributes == CLO_ATTR_PRIVATE;
@@ -187,8 +194,8 @@ int clo_gmem_set_attributes(struct clo_gmem *gmem, uint64_t off, uint64_t bytes,
 
 	if (vm->attr_owner != CLO_ATTR_OWNER_GMEM)
 		return -ENOTTY;
-	if ((attributes & ~CLO_ATTR_PRIVATE) || !vm->trust->has_private_mem || !is_range(off, bytes) ||
-	    off + bytes > clo_gmem_size(gmem))
+	if ((attributes & ~CLO_ATTR_PRIVATE) || !vm->trust->has_private_mem ||
+	    !is_range(off, bytes) || off + bytes > clo_gmem_size(gmem))
 		return -EINVAL;
 	conv_init(&c, vm, to_private);
 	enter(vm);
@@ -212,16 +219,19 @@ int clo_vm_set_attributes(struct clo_vm *vm, uint64_t gpa, uint64_t bytes, uint6
 	if (vm->attr_owner != CLO_ATTR_OWNER_VM)
 		return -ENOTTY;
 	/* KVM: attributes, then wrap and emptiness, then alignment; all are EINVAL. */
-	if ((attributes & ~CLO_ATTR_PRIVATE) || (attributes && !vm->trust->has_private_mem) || !is_range(gpa, bytes))
+	if ((attributes & ~CLO_ATTR_PRIVATE) || (attributes && !vm->trust->has_private_mem) ||
+	    !is_range(gpa, bytes))
 		return -EINVAL;
 	enter(vm);
-	ret = conv_backings(vm, pages_of(gpa, bytes), attributes == CLO_ATTR_PRIVATE, false, NULL, 0);
+	ret = conv_backings(vm, pages_of(gpa, bytes), attributes == CLO_ATTR_PRIVATE, false, NULL,
+			    0);
 	leave(vm);
 	count(vm, ret, bytes >> CLO_PAGE_SHIFT);
 	return ret;
 }
 
-/* The file owns the attribute: the run ends with the memslot at the latest; what has no file is shared. */
+/* The file owns the attribute: the run ends with the memslot at the latest; what has no file is
+ * shared. */
 static struct clo_range gmem_run(struct clo_vm *vm, struct clo_range gfns, bool *is_private)
 {
 	const struct clo_slot *slot = clo_slots_find(vm->slots, 0, clo_gfn(gfns.start));
@@ -241,7 +251,8 @@ static struct clo_range gmem_run(struct clo_vm *vm, struct clo_range gfns, bool 
 	return clo_range(gfns.start, gfns.start + clo_range_len(run));
 }
 
-int clo_vm_get_attributes(struct clo_vm *vm, uint64_t gpa, uint64_t bytes, uint64_t *attributes, uint64_t *bytes_same)
+int clo_vm_get_attributes(struct clo_vm *vm, uint64_t gpa, uint64_t bytes, uint64_t *attributes,
+			  uint64_t *bytes_same)
 {
 	struct clo_range gfns, run;
 	bool is_private = false;

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * conv/conv_backings.c - the VM owns the attribute: a private page lives in the guest_memfd, a shared one in the VMM's own memory.
+ * conv/conv_backings.c - the VM owns the attribute: a private page lives in the guest_memfd, a
+ * shared one in the VMM's own memory.
  *
- * KVM_SET_MEMORY_ATTRIBUTES stores the attribute and zaps; the VMM frees the other side (facts/kvm.md 3). The engine's own conversion does
- * both in one locked step, so that no page stays backed twice and none is freed that has just been converted back.
+ * KVM_SET_MEMORY_ATTRIBUTES stores the attribute and zaps; the VMM frees the other side
+ * (facts/kvm.md 3). The engine's own conversion does both in one locked step, so that no page stays
+ * backed twice and none is freed that has just been converted back.
  */
 #include "conv_internal.h"
 
@@ -69,7 +71,8 @@ static void split_added(void *arg, struct clo_gfn base, enum clo_level level, ui
 	(void)ret;
 }
 
-/* Inside the invalidation: leaves of the old kind go, huge leaves that stick out are split first. */
+/* Inside the invalidation: leaves of the old kind go, huge leaves that stick out are split first.
+ */
 static void zap_old(struct backings *b)
 {
 	struct clo_range r = table_range(b);
@@ -77,14 +80,17 @@ static void zap_old(struct backings *b)
 
 	if (clo_range_len(r) == 0)
 		return;
-	leaves = clo_table_split_commit(old_table(b), r, &b->split, split_removed, split_added, b->vm);
+	leaves = clo_table_split_commit(old_table(b), r, &b->split, split_removed, split_added,
+					b->vm);
 	clo_stat_add(&b->vm->zaps[CLO_ZAP_SPLIT_MERGE], leaves);
-	leaves += clo_vm_zap(b->vm, r, 1U << (b->to_private ? CLO_SPACE_SHARED : CLO_SPACE_PRIVATE), CLO_ZAP_HUGEPAGE);
+	leaves += clo_vm_zap(b->vm, r, 1U << (b->to_private ? CLO_SPACE_SHARED : CLO_SPACE_PRIVATE),
+			     CLO_ZAP_HUGEPAGE);
 	if (leaves)
 		clo_mmu_shootdown(&b->vm->mmu);
 }
 
-/* A listener has refused: the old attribute again, where it was another. What was zapped faults in again. */
+/* A listener has refused: the old attribute again, where it was another. What was zapped faults in
+ * again. */
 static void turn_back(struct backings *b)
 {
 	if (clo_broken(CLO_BREAK_UNDO))
@@ -128,7 +134,8 @@ static int change(struct backings *b, char *who, size_t who_size)
 	return ret;
 }
 
-/* The VMM's pages of a part that is private now. Both kinds of VMM memory: a shared file mapping, private memory. */
+/* The VMM's pages of a part that is private now. Both kinds of VMM memory: a shared file mapping,
+ * private memory. */
 static int free_user(void *arg, const struct clo_slot *slot, struct clo_range gfns)
 {
 	void *addr = (void *)(uintptr_t)clo_slot_hva(slot, clo_gfn(gfns.start)).a;
@@ -158,15 +165,16 @@ static struct clo_gmem *get_gmem(const struct clo_slot *slot)
 }
 
 /*
- * File pages of a part that is shared now. A huge page goes as a whole when no page of it is private any more, so the hole is rounded out to
- * such blocks and in otherwise.
+ * File pages of a part that is shared now. A huge page goes as a whole when no page of it is
+ * private any more, so the hole is rounded out to such blocks and in otherwise.
  */
 static int free_gmem(void *arg, const struct clo_slot *slot, struct clo_range gfns)
 {
 	struct clo_vm *vm = arg;
 	struct clo_gmem *g = slot->flags & CLO_MEMSLOT_GMEM_ONLY ? NULL : get_gmem(slot);
-	struct clo_range index = clo_range(clo_slot_index(slot, clo_gfn(gfns.start)),
-					   clo_slot_index(slot, clo_gfn(gfns.start)) + clo_range_len(gfns));
+	struct clo_range index =
+		clo_range(clo_slot_index(slot, clo_gfn(gfns.start)),
+			  clo_slot_index(slot, clo_gfn(gfns.start)) + clo_range_len(gfns));
 	uint64_t block, delta;
 	struct clo_range hole;
 	int left = 0;
@@ -183,14 +191,15 @@ static int free_gmem(void *arg, const struct clo_slot *slot, struct clo_range gf
 	/* What cannot be freed stays, and the leak report tells. */
 	if (hole.start < hole.end)
 		left = clo_gmem_fallocate(g, CLO_FALLOC_KEEP_SIZE | CLO_FALLOC_PUNCH_HOLE,
-					 (int64_t)(hole.start << CLO_PAGE_SHIFT),
-					 (int64_t)(clo_range_len(hole) << CLO_PAGE_SHIFT));
+					  (int64_t)(hole.start << CLO_PAGE_SHIFT),
+					  (int64_t)(clo_range_len(hole) << CLO_PAGE_SHIFT));
 	clo_gmem_put(g);
 	(void)left;
 	return 0;
 }
 
-int conv_backings(struct clo_vm *vm, struct clo_range gfns, bool to_private, bool free_other, char *who, size_t who_size)
+int conv_backings(struct clo_vm *vm, struct clo_range gfns, bool to_private, bool free_other,
+		  char *who, size_t who_size)
 {
 	struct backings b = { .vm = vm, .gfns = gfns, .to_private = to_private };
 	struct clo_rangelock_hold hold;
@@ -204,9 +213,11 @@ int conv_backings(struct clo_vm *vm, struct clo_range gfns, bool to_private, boo
 		ret = reserve(&b, free_other);
 		if (ret == 0)
 			ret = change(&b, who, who_size);
-		/* Still under the range lock: a conversion back must not find its new pages freed. */
+		/* Still under the range lock: a conversion back must not find its new pages freed.
+		 */
 		if (ret == 0 && free_other)
-			(void)clo_slots_for_each(vm->slots, 0, gfns, to_private ? free_user : free_gmem, vm);
+			(void)clo_slots_for_each(vm->slots, 0, gfns,
+						 to_private ? free_user : free_gmem, vm);
 		release(&b);
 	}
 	if (locked)

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * conv/conv_dma.c - DMA listeners: unmap before to-private, map after to-shared, roll back when one refuses (facts/users.md 1.4, 2).
+ * conv/conv_dma.c - DMA listeners: unmap before to-private, map after to-shared, roll back when one
+ * refuses (facts/users.md 1.4, 2).
  *
- * They are told only of runs that really change kind. The list is under dma_lock, which every conversion holds shared.
+ * They are told only of runs that really change kind. The list is under dma_lock, which every
+ * conversion holds shared.
  */
 #include "conv_internal.h"
 
@@ -115,7 +117,8 @@ static int collect_slot(void *arg, const struct clo_slot *slot, struct clo_range
 	return slot->hva.a ? add_range(arg, r) : 0;
 }
 
-int conv_dma_collect_gfns(struct conv_dma *d, struct clo_vm *vm, struct clo_range gfns, bool to_private)
+int conv_dma_collect_gfns(struct conv_dma *d, struct clo_vm *vm, struct clo_range gfns,
+			  bool to_private)
 {
 	for (uint64_t at = gfns.start; dma_any(vm) && at < gfns.end;) {
 		bool is_private;
@@ -156,7 +159,8 @@ static int tell(const struct clo_dma_listener *l, const struct clo_dma_range *r,
 }
 
 /* Tell the opposite of @map for the first @ranges ranges to @l. */
-static void take_back(struct clo_vm *vm, const struct clo_dma_listener *l, const struct conv_dma *d, unsigned ranges, bool map)
+static void take_back(struct clo_vm *vm, const struct clo_dma_listener *l, const struct conv_dma *d,
+		      unsigned ranges, bool map)
 {
 	while (ranges-- > 0) {
 		if (tell(l, &d->ranges[ranges], !map))
@@ -176,7 +180,8 @@ int conv_dma_tell(struct clo_vm *vm, const struct conv_dma *d, bool map, char *w
 			if (clo_broken(CLO_BREAK_UNDO))
 				return ret;
 			take_back(vm, e->l, d, i, map);
-			for (struct clo_vm_listener *before = vm->listeners; before != e; before = before->next)
+			for (struct clo_vm_listener *before = vm->listeners; before != e;
+			     before = before->next)
 				take_back(vm, before->l, d, d->range_count, map);
 			return ret;
 		}
@@ -233,8 +238,8 @@ int clo_dma_listener_remove(struct clo_vm *vm, const struct clo_dma_listener *l)
 }
 
 /* A pin that comes from a map callback: the conversion holds the range already. */
-int clo_dma_pin(struct clo_gmem *gmem, uint64_t off, uint64_t len, const char *holder, struct clo_gmem_pin **out,
-		uint64_t *err_off)
+int clo_dma_pin(struct clo_gmem *gmem, uint64_t off, uint64_t len, const char *holder,
+		struct clo_gmem_pin **out, uint64_t *err_off)
 {
 	return clo_gmem_pin(gmem, off, len, holder, out, err_off);
 }

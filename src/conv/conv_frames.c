@@ -2,8 +2,9 @@
 /*
  * conv/conv_frames.c - the folios of a conversion: collect and lock, check pins, change, turn back.
  *
- * The collection (a bit per page) is what makes a folio ours: while the file's invalidation is in progress an allocation that
- * comes too late appears for a moment, locked by its own thread, and goes away again; it must not be taken for one of ours.
+ * The collection (a bit per page) is what makes a folio ours: while the file's invalidation is in
+ * progress an allocation that comes too late appears for a moment, locked by its own thread, and
+ * goes away again; it must not be taken for one of ours.
  */
 #include "conv_internal.h"
 
@@ -73,23 +74,23 @@ static struct clo_pfn pfn_of(const struct conv_seg *seg, uint64_t index)
 	return pfn;
 }
 
-#define FOR_EACH_MARKED(seg, index) \
-	for (uint64_t index = next_marked(seg, (seg)->work.start); index < (seg)->work.end; \
+#define FOR_EACH_MARKED(seg, index)                                                                \
+	for (uint64_t index = next_marked(seg, (seg)->work.start); index < (seg)->work.end;        \
 	     index = index + 1 < (seg)->work.end ? next_marked(seg, index + 1) : (seg)->work.end)
 
 void conv_frames_unlock(struct conv_seg *seg)
 {
 	struct clo_pagedb *db = clo_gmem_pagedb(seg->g);
 
-	FOR_EACH_MARKED (seg, index)
-		clo_page_unlock(db, pfn_of(seg, index));
+	FOR_EACH_MARKED(seg, index)
+	clo_page_unlock(db, pfn_of(seg, index));
 }
 
 void conv_frames_forget(struct conv_seg *seg)
 {
 	conv_frames_unlock(seg);
-	FOR_EACH_MARKED (seg, index)
-		mark(seg, index, false);
+	FOR_EACH_MARKED(seg, index)
+	mark(seg, index, false);
 }
 
 /* Lock and take in the folio that holds @index; returns the index after it. */
@@ -161,14 +162,15 @@ int conv_frames_save(struct conv_seg *seg)
 	struct clo_pagedb *db = clo_gmem_pagedb(seg->g);
 	uint64_t pages = 0, at = 0;
 
-	FOR_EACH_MARKED (seg, index)
-		pages += clo_range_len(folio_pages(seg, index));
+	FOR_EACH_MARKED(seg, index)
+	pages += clo_range_len(folio_pages(seg, index));
 	if (pages == 0)
 		return 0;
 	seg->content = clo_alloc((size_t)(pages * CLO_PAGE_SIZE));
 	if (!seg->content)
 		return -ENOMEM;
-	FOR_EACH_MARKED (seg, index) {
+	FOR_EACH_MARKED(seg, index)
+	{
 		struct clo_range r = folio_pages(seg, index);
 		size_t bytes = (size_t)(clo_range_len(r) * CLO_PAGE_SIZE);
 
@@ -197,7 +199,8 @@ static void split_folio(struct conv_seg *seg, uint64_t first)
 	}
 }
 
-/* The host is about to see the page: no byte of the guest (zero policy), none of an earlier owner (never made up to date). */
+/* The host is about to see the page: no byte of the guest (zero policy), none of an earlier owner
+ * (never made up to date). */
 static void make_presentable(struct clo_pagedb *db, const struct conv_seg *seg, struct clo_pfn pfn)
 {
 	bool ready = (clo_frame_get(db, pfn).flags & CLO_FRAME_UPTODATE) != 0;
@@ -214,15 +217,17 @@ static void commit_folio(struct conv *c, struct conv_seg *seg, uint64_t index)
 	struct clo_pfn pfn = pfn_of(seg, index);
 	int ret;
 
-	/* Mail 4: the up-to-date flag goes with the content policy. Towards the guest the zeroing waits for the next use; towards the host it is
-	 * done now, because a host mapping or a device may look at once. */
+	/* Mail 4: the up-to-date flag goes with the content policy. Towards the guest the zeroing
+	 * waits for the next use; towards the host it is done now, because a host mapping or a
+	 * device may look at once. */
 	if (seg->zero && c->to_private && !clo_broken(CLO_BREAK_ZERO))
 		clo_page_set_uptodate(db, pfn, false);
 	if (!c->to_private)
 		make_presentable(db, seg, pfn);
 	if (!seg->zero && clo_broken(CLO_BREAK_PRESERVE))
 		clo_page_zero(db, pfn);
-	ret = clo_page_step(db, pfn, c->to_private ? CLO_FRAME_MAKE_PRIVATE : CLO_FRAME_MAKE_SHARED);
+	ret = clo_page_step(db, pfn,
+			    c->to_private ? CLO_FRAME_MAKE_PRIVATE : CLO_FRAME_MAKE_SHARED);
 	assert(ret == 0); /* pins were checked under the same folio lock */
 	(void)ret;
 	if (clo_gmem_flags(seg->g) & CLO_GMEM_NO_DIRECT_MAP)
@@ -234,13 +239,14 @@ void conv_frames_commit(struct conv *c, struct conv_seg *seg)
 	struct clo_pagedb *db = clo_gmem_pagedb(seg->g);
 
 	if (seg->splits) {
-		FOR_EACH_MARKED (seg, index) {
+		FOR_EACH_MARKED(seg, index)
+		{
 			if (clo_frame_get(db, pfn_of(seg, index)).order > 0)
 				split_folio(seg, index);
 		}
 	}
-	FOR_EACH_MARKED (seg, index)
-		commit_folio(c, seg, index);
+	FOR_EACH_MARKED(seg, index)
+	commit_folio(c, seg, index);
 }
 
 static void tell_inaccessible(void *arg, struct clo_range index, struct clo_range gfns)
@@ -248,7 +254,8 @@ static void tell_inaccessible(void *arg, struct clo_range index, struct clo_rang
 	struct clo_vm *vm = arg;
 
 	(void)index;
-	vm->prepare_inaccessible(vm->prepare_arg, gfns.start << CLO_PAGE_SHIFT, clo_range_len(gfns));
+	vm->prepare_inaccessible(vm->prepare_arg, gfns.start << CLO_PAGE_SHIFT,
+				 clo_range_len(gfns));
 }
 
 /* Nobody can have pinned a page but a listener that kept one after it was told to unmap. */
@@ -257,7 +264,8 @@ bool conv_frames_relock(struct conv_seg *seg)
 	struct clo_pagedb *db = clo_gmem_pagedb(seg->g);
 	bool pinned = false;
 
-	FOR_EACH_MARKED (seg, index) {
+	FOR_EACH_MARKED(seg, index)
+	{
 		bool locked = clo_page_lock(db, pfn_of(seg, index), NULL);
 
 		assert(locked); /* it cannot vanish under its range lock */
@@ -274,7 +282,8 @@ void conv_frames_revert(struct conv_seg *seg)
 	struct clo_pagedb *db = clo_gmem_pagedb(seg->g);
 	size_t at = 0;
 
-	FOR_EACH_MARKED (seg, index) {
+	FOR_EACH_MARKED(seg, index)
+	{
 		struct clo_pfn pfn = pfn_of(seg, index);
 		int ret = clo_page_step(db, pfn, CLO_FRAME_MAKE_PRIVATE);
 
@@ -293,6 +302,6 @@ void conv_frames_tell_inaccessible(struct conv *c, struct conv_seg *seg)
 {
 	if (!c->vm->prepare_inaccessible)
 		return;
-	FOR_EACH_MARKED (seg, index)
-		clo_gmem_for_each_gfn(seg->g, folio_pages(seg, index), tell_inaccessible, c->vm);
+	FOR_EACH_MARKED(seg, index)
+	clo_gmem_for_each_gfn(seg->g, folio_pages(seg, index), tell_inaccessible, c->vm);
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * conv/conv_holes.c - mail 0: "the shared slot can have a bitmap of mapped pages; holes are not looked through". A page that becomes private
- * becomes a hole of the shared side, and one that becomes shared is filled.
+ * conv/conv_holes.c - mail 0: "the shared slot can have a bitmap of mapped pages; holes are not
+ * looked through". A page that becomes private becomes a hole of the shared side, and one that
+ * becomes shared is filled.
  */
 #include "conv_internal.h"
 
@@ -31,7 +32,8 @@ static void follow_gfns(void *arg, struct clo_range index, struct clo_range gfns
 	conv_holes_gfns(f->vm, gfns, f->mapped);
 }
 
-void conv_holes_follow(struct clo_vm *vm, struct clo_gmem *g, struct clo_attr *attr, struct clo_range pages, bool to_private)
+void conv_holes_follow(struct clo_vm *vm, struct clo_gmem *g, struct clo_attr *attr,
+		       struct clo_range pages, bool to_private)
 {
 	struct follow f = { .vm = vm, .mapped = !to_private };
 

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * conv/conv_inplace.c - the file owns the attribute: the same frame is shared, then private, then shared.
+ * conv/conv_inplace.c - the file owns the attribute: the same frame is shared, then private, then
+ * shared.
  *
- * All that can fail comes before conv_stage2_begin(), but for a DMA listener that refuses to map pages that have become shared: the device
- * can only be asked then. For that case everything needed to turn back was set aside before (conv_dma, conv_frames_save), the range
- * stays locked, and vCPUs and host touches wait on the invalidation until the answer is there.
+ * All that can fail comes before conv_stage2_begin(), but for a DMA listener that refuses to map
+ * pages that have become shared: the device can only be asked then. For that case everything needed
+ * to turn back was set aside before (conv_dma, conv_frames_save), the range stays locked, and vCPUs
+ * and host touches wait on the invalidation until the answer is there.
  */
 #include "conv_internal.h"
 
@@ -38,7 +40,8 @@ static int reserve(struct conv *c)
 	return ret ? ret : conv_dma_collect_inplace(c);
 }
 
-/* Where a device would meet file page @index; for the prepare hook of a folio that has to be made. */
+/* Where a device would meet file page @index; for the prepare hook of a folio that has to be made.
+ */
 struct find_gfn {
 	uint64_t gfn;
 	bool found;
@@ -83,7 +86,8 @@ static int populate_page(struct clo_gmem *g, uint64_t index)
 	}
 }
 
-/* A device maps what is there: pages that do not exist yet are made first, so that its pin has nothing to allocate. */
+/* A device maps what is there: pages that do not exist yet are made first, so that its pin has
+ * nothing to allocate. */
 static int populate(struct conv *c)
 {
 	for (unsigned i = 0; i < c->dma.run_count; i++) {
@@ -132,7 +136,8 @@ static bool wait_unpin(struct conv *c, uint64_t deadline)
 	return false;
 }
 
-/* Begin the files' invalidation and collect the folios; wait for pins as long as the caller allows. On failure neither is held. */
+/* Begin the files' invalidation and collect the folios; wait for pins as long as the caller allows.
+ * On failure neither is held. */
 static int collect_frames(struct conv *c)
 {
 	uint64_t deadline = c->wait_ns ? clo_now_ns() + c->wait_ns : 0;
@@ -149,7 +154,8 @@ static int collect_frames(struct conv *c)
 			return 0;
 		gmem_end(c);
 		if (ret != -EAGAIN || deadline == 0 || !wait_unpin(c, deadline)) {
-			(void)clo_gmem_pin_holder(c->err_gmem, c->err_index, c->holder, sizeof(c->holder));
+			(void)clo_gmem_pin_holder(c->err_gmem, c->err_index, c->holder,
+						  sizeof(c->holder));
 			return ret;
 		}
 	}
@@ -162,7 +168,8 @@ static void show_shared(struct conv_seg *seg)
 
 	for (uint64_t at = seg->index.start; views && at < seg->index.end;) {
 		bool is_private;
-		struct clo_range run = clo_attr_run(clo_gmem_attr(seg->g), at, seg->index.end, &is_private);
+		struct clo_range run =
+			clo_attr_run(clo_gmem_attr(seg->g), at, seg->index.end, &is_private);
 
 		if (!is_private)
 			clo_view_show(views, run);
@@ -188,7 +195,8 @@ static int hide(struct conv *c)
 	return 0;
 }
 
-/* The change itself; none of it can fail. Inside the invalidation of the files and of the mmu, all folios locked. */
+/* The change itself; none of it can fail. Inside the invalidation of the files and of the mmu, all
+ * folios locked. */
 static void commit(struct conv *c)
 {
 	clo_note("convert: checked, folios locked; to private", c->to_private);
@@ -208,8 +216,9 @@ static void commit(struct conv *c)
 }
 
 /*
- * A block whose pages are all private again is one folio again; shared pages stay folios of 4K, so that a pin is about one page. The
- * invalidation is still in progress: no fault takes a piece meanwhile.
+ * A block whose pages are all private again is one folio again; shared pages stay folios of 4K, so
+ * that a pin is about one page. The invalidation is still in progress: no fault takes a piece
+ * meanwhile.
  */
 static void merge(struct conv *c)
 {
@@ -264,8 +273,9 @@ static int save_content(struct conv *c)
 }
 
 /*
- * A listener has refused the shared pages: private again, with their bytes. The leaves are not put back; they fault in again. Where a listener
- * keeps a pin though it was told to unmap, the pages cannot be private (I2): they stay shared, and undo_failures says so.
+ * A listener has refused the shared pages: private again, with their bytes. The leaves are not put
+ * back; they fault in again. Where a listener keeps a pin though it was told to unmap, the pages
+ * cannot be private (I2): they stay shared, and undo_failures says so.
  */
 static void turn_back(struct conv *c)
 {
@@ -308,7 +318,8 @@ static int to_shared(struct conv *c)
 	}
 	conv_stage2_begin(c);
 	commit(c);
-	/* The host's views are still closed, and faults wait: until the listeners have agreed nothing new can be seen by anyone. */
+	/* The host's views are still closed, and faults wait: until the listeners have agreed
+	 * nothing new can be seen by anyone. */
 	ret = conv_dma_tell(c->vm, &c->dma, true, c->holder, sizeof(c->holder));
 	if (ret) {
 		turn_back(c);
@@ -340,7 +351,9 @@ int conv_inplace(struct conv *c)
 	if (!conv_is_noop(c)) {
 		ret = reserve(c);
 		if (ret == 0)
-			ret = c->dry_run ? dry_run(c) : c->to_private ? to_private(c) : to_shared(c);
+			ret = c->dry_run      ? dry_run(c)
+			      : c->to_private ? to_private(c)
+					      : to_shared(c);
 	}
 	conv_unlock_ranges(c);
 	return ret;
@@ -351,7 +364,8 @@ void conv_settle(struct conv *c)
 	for (unsigned i = 0; !c->to_private && !c->dry_run && i < c->seg_count; i++) {
 		struct clo_view_set *views = clo_gmem_views(c->segs[i].g);
 
-		/* What it could not map is mapped by the next call, or stays unreachable: never a page of the wrong kind. */
+		/* What it could not map is mapped by the next call, or stays unreachable: never a
+		 * page of the wrong kind. */
 		int late = views ? clo_view_settle(views, c->segs[i].index) : 0;
 
 		(void)late;

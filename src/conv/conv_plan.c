@@ -31,11 +31,13 @@ static int grow(struct conv *c)
 	return 0;
 }
 
-/* Takes a reference of @g. Parts of one file that touch become one. -EINVAL: one huge page is met by two parts. -ENOMEM. */
+/* Takes a reference of @g. Parts of one file that touch become one. -EINVAL: one huge page is met
+ * by two parts. -ENOMEM. */
 int conv_add_seg(struct conv *c, struct clo_gmem *g, struct clo_range index)
 {
 	uint64_t block = 1ULL << clo_gmem_order(g);
-	struct clo_range work = clo_range(clo_align_down(index.start, block), clo_align_up(index.end, block));
+	struct clo_range work =
+		clo_range(clo_align_down(index.start, block), clo_align_up(index.end, block));
 
 	for (unsigned i = 0; i < c->seg_count; i++) {
 		struct conv_seg *s = &c->segs[i];
@@ -43,7 +45,8 @@ int conv_add_seg(struct conv *c, struct clo_gmem *g, struct clo_range index)
 		if (s->g != g)
 			continue;
 		if (s->index.end == index.start || index.end == s->index.start) {
-			s->index.start = s->index.start < index.start ? s->index.start : index.start;
+			s->index.start =
+				s->index.start < index.start ? s->index.start : index.start;
 			s->index.end = s->index.end > index.end ? s->index.end : index.end;
 			s->work.start = s->work.start < work.start ? s->work.start : work.start;
 			s->work.end = s->work.end > work.end ? s->work.end : work.end;
@@ -60,7 +63,8 @@ int conv_add_seg(struct conv *c, struct clo_gmem *g, struct clo_range index)
 		.index = index,
 		.work = work,
 		.zero = (clo_gmem_flags(g) & CLO_GMEM_ZERO_ON_CONVERT) ||
-			(c->to_private ? c->vm->trust->to_private : c->vm->trust->to_shared) == CLO_CONTENT_ZERO,
+			(c->to_private ? c->vm->trust->to_private : c->vm->trust->to_shared) ==
+				CLO_CONTENT_ZERO,
 	};
 	return 0;
 }
@@ -72,8 +76,9 @@ static void sort_segs(struct conv *c)
 		struct conv_seg s = c->segs[i];
 		unsigned k = i;
 
-		while (k > 0 && ((uintptr_t)c->segs[k - 1].g > (uintptr_t)s.g ||
-				 (c->segs[k - 1].g == s.g && c->segs[k - 1].index.start > s.index.start))) {
+		while (k > 0 &&
+		       ((uintptr_t)c->segs[k - 1].g > (uintptr_t)s.g ||
+			(c->segs[k - 1].g == s.g && c->segs[k - 1].index.start > s.index.start))) {
 			c->segs[k] = c->segs[k - 1];
 			k--;
 		}
@@ -93,7 +98,8 @@ void conv_lock_ranges(struct conv *c)
 		while (last + 1 < c->seg_count && c->segs[last + 1].g == c->segs[i].g)
 			last++;
 		clo_rangelock_lock(clo_gmem_ranges(c->segs[i].g),
-				   clo_range(c->segs[i].work.start, c->segs[last].work.end), &c->segs[i].hold);
+				   clo_range(c->segs[i].work.start, c->segs[last].work.end),
+				   &c->segs[i].hold);
 		i = last + 1;
 	}
 }
@@ -112,7 +118,8 @@ void conv_unlock_ranges(struct conv *c)
 bool conv_is_noop(struct conv *c)
 {
 	for (unsigned i = 0; i < c->seg_count; i++) {
-		if (!clo_attr_range_is(clo_gmem_attr(c->segs[i].g), c->segs[i].index, c->to_private))
+		if (!clo_attr_range_is(clo_gmem_attr(c->segs[i].g), c->segs[i].index,
+				       c->to_private))
 			return false;
 	}
 	return true;

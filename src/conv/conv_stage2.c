@@ -2,9 +2,10 @@
 /*
  * conv/conv_stage2.c - what an in-place conversion does to the two stage-2 tables.
  *
- * "For VMs that allow inplace conversions and do not zero, we do not need to zap the stage-2 mappings on memory attribute
- * changes, right?" (mail 4). Right, unless one of these reasons holds; without one, the leaf moves to the other table: gfn -> pfn stays
- * true, so no TLB is flushed and no vCPU is interrupted.
+ * "For VMs that allow inplace conversions and do not zero, we do not need to zap the stage-2
+ * mappings on memory attribute changes, right?" (mail 4). Right, unless one of these reasons holds;
+ * without one, the leaf moves to the other table: gfn -> pfn stays true, so no TLB is flushed and
+ * no vCPU is interrupted.
  */
 #include "conv_internal.h"
 
@@ -75,7 +76,8 @@ static void moved(void *arg, struct clo_gfn base, enum clo_level level, uint64_t
 		ret = clo_page_rmap_claim(db, clo_spte_pfn(spte), level, c->vm->id, base);
 	else
 		ret = clo_page_rmap_drop(db, clo_spte_pfn(spte), c->vm->id, base);
-	/* A shared frame is claimed by nobody, and a private one by the leaf that we have in hand. */
+	/* A shared frame is claimed by nobody, and a private one by the leaf that we have in hand.
+	 */
 	assert(ret == 0);
 	(void)ret;
 }
@@ -108,8 +110,10 @@ static void change_one(void *arg, struct clo_range index, struct clo_range gfns)
 		a->zapped += clo_vm_zap(vm, r, 1U << from, a->why);
 		return;
 	}
-	clo_stat_add(&vm->moved, clo_table_move(vm->mmu.table[from], vm->mmu.table[!from], r, moved, dropped, a->c, &lost));
-	/* A leaf that had no table page to go to is gone, and one of the wrong size was left: both refault. */
+	clo_stat_add(&vm->moved, clo_table_move(vm->mmu.table[from], vm->mmu.table[!from], r, moved,
+						dropped, a->c, &lost));
+	/* A leaf that had no table page to go to is gone, and one of the wrong size was left: both
+	 * refault. */
 	clo_stat_add(&vm->zaps[CLO_ZAP_HUGEPAGE], lost);
 	a->zapped += lost + clo_vm_zap(vm, r, 1U << from, CLO_ZAP_HUGEPAGE);
 }
@@ -122,7 +126,8 @@ void conv_stage2_commit(struct conv *c)
 		struct conv_seg *seg = &c->segs[i];
 		struct stage2_arg a = { .c = c, .why = zap_reason(c, seg) };
 
-		clo_gmem_for_each_gfn(seg->g, a.why == CLO_ZAP_SPLIT_MERGE ? seg->work : seg->index, change_one, &a);
+		clo_gmem_for_each_gfn(seg->g, a.why == CLO_ZAP_SPLIT_MERGE ? seg->work : seg->index,
+				      change_one, &a);
 		zapped += a.zapped;
 	}
 	/* One round for the whole range, however many pages it has (D6). */

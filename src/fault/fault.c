@@ -2,8 +2,9 @@
 /*
  * fault/fault.c - a guest fault, from the memslot to the published leaf.
  *
- * Steps as in facts/kvm.md 2. Each failure is an exit with its own cause and errno; nothing is retried that a retry cannot change (mail 3: a
- * private/shared mismatch exits: "Retrying on SNP or TDX would hang the guest").
+ * Steps as in facts/kvm.md 2. Each failure is an exit with its own cause and errno; nothing is
+ * retried that a retry cannot change (mail 3: a private/shared mismatch exits: "Retrying on SNP or
+ * TDX would hang the guest").
  */
 #include "fault_user.h"
 
@@ -12,8 +13,8 @@
 /* Where the page comes from. */
 struct backing {
 	struct clo_pfn pfn;
-	unsigned order;	  /* largest contiguous folio around pfn */
-	bool is_private;  /* the frame is PRIVATE: one gfn only (I1) */
+	unsigned order;  /* largest contiguous folio around pfn */
+	bool is_private; /* the frame is PRIVATE: one gfn only (I1) */
 	bool writable;
 };
 
@@ -44,7 +45,8 @@ static enum clo_fault_end mmio(struct clo_fault *f, enum clo_fault_cause cause)
 }
 
 /* Steps 3 to 6: may this access be served by this slot at all? FIXED = go on. */
-static enum clo_fault_end check_slot(struct clo_vm *vm, const struct clo_slot *slot, struct clo_fault *f)
+static enum clo_fault_end check_slot(struct clo_vm *vm, const struct clo_slot *slot,
+				     struct clo_fault *f)
 {
 	if (f->is_private != clo_vm_gfn_is_private(vm, slot, f->gfn)) {
 		if (clo_broken(CLO_BREAK_MISMATCH_RETRY))
@@ -53,7 +55,8 @@ static enum clo_fault_end check_slot(struct clo_vm *vm, const struct clo_slot *s
 		return fail(f, CLO_CAUSE_MISMATCH, -EFAULT);
 	}
 	if (!slot || f->gfn.n >= CLO_GFN_END)
-		return f->is_private ? fail(f, CLO_CAUSE_NO_SLOT, -EFAULT) : mmio(f, CLO_CAUSE_NO_SLOT);
+		return f->is_private ? fail(f, CLO_CAUSE_NO_SLOT, -EFAULT)
+				     : mmio(f, CLO_CAUSE_NO_SLOT);
 	if (slot->flags & CLO_MEMSLOT_INVALID)
 		return f->is_prefault ? fail(f, CLO_CAUSE_NO_SLOT, -EAGAIN) : CLO_FAULT_RETRY;
 	if (clo_inval_busy(&vm->mmu.inval, f->gfn.n))
@@ -71,7 +74,8 @@ static enum clo_fault_end gmem_error(struct clo_fault *f, int ret)
 {
 	switch (ret) {
 	case -EAGAIN:
-	case -EACCES: /* the folio is of the other kind: a conversion is on its way, the mismatch check decides next time */
+	case -EACCES: /* the folio is of the other kind: a conversion is on its way, the mismatch
+			 check decides next time */
 		return CLO_FAULT_RETRY;
 	case -EFAULT:
 		return fail(f, CLO_CAUSE_GMEM_GONE, ret);
@@ -85,7 +89,8 @@ static enum clo_fault_end gmem_error(struct clo_fault *f, int ret)
 }
 
 /* Step 7 and 8: the frame, zeroed and prepared. */
-static enum clo_fault_end get_backing(const struct clo_slot *slot, struct clo_fault *f, struct backing *b)
+static enum clo_fault_end get_backing(const struct clo_slot *slot, struct clo_fault *f,
+				      struct backing *b)
 {
 	struct clo_gmem *g;
 	uint64_t index;
@@ -96,7 +101,8 @@ static enum clo_fault_end get_backing(const struct clo_slot *slot, struct clo_fa
 		ret = clo_fault_user_page(clo_slot_hva(slot, f->gfn), b->writable, &b->order);
 		b->pfn = clo_pfn_of_hva(clo_slot_hva(slot, f->gfn));
 		b->is_private = false;
-		return ret ? fail(f, ret == -EHWPOISON ? CLO_CAUSE_POISON : CLO_CAUSE_BAD_HVA, ret) : CLO_FAULT_FIXED;
+		return ret ? fail(f, ret == -EHWPOISON ? CLO_CAUSE_POISON : CLO_CAUSE_BAD_HVA, ret)
+			   : CLO_FAULT_FIXED;
 	}
 	g = clo_slot_gmem(slot);
 	if (!g)
@@ -110,7 +116,8 @@ static enum clo_fault_end get_backing(const struct clo_slot *slot, struct clo_fa
 	return ret ? gmem_error(f, ret) : CLO_FAULT_FIXED;
 }
 
-static bool attr_uniform(struct clo_vm *vm, const struct clo_slot *slot, struct clo_gfn gfn, enum clo_level level)
+static bool attr_uniform(struct clo_vm *vm, const struct clo_slot *slot, struct clo_gfn gfn,
+			 enum clo_level level)
 {
 	struct clo_gmem *g;
 
@@ -122,17 +129,20 @@ static bool attr_uniform(struct clo_vm *vm, const struct clo_slot *slot, struct 
 	return !g || clo_attr_is_uniform(clo_gmem_attr(g), clo_slot_index(slot, gfn), level);
 }
 
-/* Largest leaf that slot, alignment, folio and attributes allow (facts/kvm.md 2, "mixed/hugepage rules"). */
-static enum clo_level max_level(struct clo_vm *vm, const struct clo_slot *slot, const struct clo_fault *f,
-				const struct backing *b)
+/* Largest leaf that slot, alignment, folio and attributes allow (facts/kvm.md 2, "mixed/hugepage
+ * rules"). */
+static enum clo_level max_level(struct clo_vm *vm, const struct clo_slot *slot,
+				const struct clo_fault *f, const struct backing *b)
 {
 	for (enum clo_level level = vm->max_level; level > CLO_LEVEL_4K; level--) {
 		uint64_t pages = clo_level_pages(level);
 		uint64_t base = clo_align_down(f->gfn.n, pages);
 
-		if (clo_level_order(level) > b->order || base < slot->gfns.start || base + pages > slot->gfns.end)
+		if (clo_level_order(level) > b->order || base < slot->gfns.start ||
+		    base + pages > slot->gfns.end)
 			continue;
-		if (!clo_is_aligned(f->gfn.n - b->pfn.n, pages) || !attr_uniform(vm, slot, f->gfn, level))
+		if (!clo_is_aligned(f->gfn.n - b->pfn.n, pages) ||
+		    !attr_uniform(vm, slot, f->gfn, level))
 			continue;
 		if (!f->is_private && slot->holes)
 			continue;
@@ -142,7 +152,8 @@ static enum clo_level max_level(struct clo_vm *vm, const struct clo_slot *slot, 
 }
 
 /* Has anything under the leaf moved since @snap, or is it moving? */
-static bool stale(struct clo_vm *vm, struct clo_gfn gfn, enum clo_level level, struct clo_inval_snap snap)
+static bool stale(struct clo_vm *vm, struct clo_gfn gfn, enum clo_level level,
+		  struct clo_inval_snap snap)
 {
 	if (clo_broken(CLO_BREAK_INVAL_SEQ))
 		return false;
@@ -184,7 +195,8 @@ static enum clo_fault_end publish(struct clo_vm *vm, struct clo_fault *f, const 
 static enum clo_fault_end map(struct clo_vm *vm, const struct clo_slot *slot, struct clo_fault *f,
 			      const struct backing *b, struct clo_inval_snap snap)
 {
-	struct clo_table *table = vm->mmu.table[f->is_private ? CLO_SPACE_PRIVATE : CLO_SPACE_SHARED];
+	struct clo_table *table =
+		vm->mmu.table[f->is_private ? CLO_SPACE_PRIVATE : CLO_SPACE_SHARED];
 	enum clo_level level = max_level(vm, slot, f, b);
 
 	for (;;) {
@@ -194,7 +206,8 @@ static enum clo_fault_end map(struct clo_vm *vm, const struct clo_slot *slot, st
 		switch (ret) {
 		case 0:
 			return publish(vm, f, b, &ctx, snap);
-		case -EEXIST: /* another vCPU was faster: all leaves of a slot have the same rights */
+		case -EEXIST: /* another vCPU was faster: all leaves of a slot have the same rights
+			       */
 			f->level = ctx.level;
 			return CLO_FAULT_FIXED;
 		case -EBUSY: /* smaller leaves are in the way, all of the same pages */

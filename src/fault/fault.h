@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * fault/fault.h - one guest fault: private or shared, mismatch => exit, folio, prepare, map, retry on the invalidation sequence.
+ * fault/fault.h - one guest fault: private or shared, mismatch => exit, folio, prepare, map, retry
+ * on the invalidation sequence.
  *
- * No global lock. The order is the proof (I5): snapshot of the sequence; slot, attribute, folio; freeze the entry; sequence again; publish.
+ * No global lock. The order is the proof (I5): snapshot of the sequence; slot, attribute, folio;
+ * freeze the entry; sequence again; publish.
  */
 #ifndef CLO_FAULT_FAULT_H
 #define CLO_FAULT_FAULT_H
@@ -14,21 +16,24 @@
 struct clo_fault {
 	struct clo_gfn gfn;
 	bool is_write;
-	bool is_private;   /* what the access is, decided before the fault (clo_fault_classify) */
-	bool is_prefault;  /* KVM_PRE_FAULT_MEMORY: a slot in transition is -EAGAIN */
+	bool is_private;  /* what the access is, decided before the fault (clo_fault_classify) */
+	bool is_prefault; /* KVM_PRE_FAULT_MEMORY: a slot in transition is -EAGAIN */
 	/* out */
 	enum clo_level level; /* size mapped, when fixed */
 	enum clo_fault_cause cause;
 	int error; /* -errno with END_EXIT */
 };
 
-/* FIXED: mapped, or was already: access again. RETRY: clo_relax() and fault again. MMIO: exit without an error. EXIT: MEMORY_FAULT with f->error. */
+/* FIXED: mapped, or was already: access again. RETRY: clo_relax() and fault again. MMIO: exit
+ * without an error. EXIT: MEMORY_FAULT with f->error. */
 enum clo_fault_end { CLO_FAULT_FIXED, CLO_FAULT_RETRY, CLO_FAULT_MMIO, CLO_FAULT_EXIT };
 
-/* The kind of an access to @gfn by the VM's trust model: the first of the two reads of the attribute (mail 3). */
+/* The kind of an access to @gfn by the VM's trust model: the first of the two reads of the
+ * attribute (mail 3). */
 bool clo_fault_classify(struct clo_vm *vm, struct clo_gfn gfn, bool asked_private);
 
-/* Serve @f. Takes RCU; holds no lock while it zeroes or waits for nothing. Source: facts/kvm.md 2, "vCPU fault path". */
+/* Serve @f. Takes RCU; holds no lock while it zeroes or waits for nothing. Source: facts/kvm.md 2,
+ * "vCPU fault path". */
 enum clo_fault_end clo_fault_handle(struct clo_vm *vm, struct clo_fault *f);
 
 #endif

@@ -39,7 +39,8 @@ static int populate(uint64_t addr, size_t bytes, bool writable)
 	case EHWPOISON:
 		return -EHWPOISON;
 	default:
-		return -EFAULT; /* ENOMEM: no mapping there; EFAULT: a mapping beyond its file, or without the right */
+		return -EFAULT; /* ENOMEM: no mapping there; EFAULT: a mapping beyond its file, or
+				   without the right */
 	}
 }
 

@@ -43,11 +43,13 @@ const struct clo_exit *clo_vcpu_exit(const struct clo_vcpu *vcpu)
 }
 
 /*
- * The bytes of the guest. Guest, VMM and devices may touch them at once, as on hardware, so this is no data race of the engine; and
- * the VMM's memory may be anything. Sanitizers look away here, and only here.
+ * The bytes of the guest. Guest, VMM and devices may touch them at once, as on hardware, so this is
+ * no data race of the engine; and the VMM's memory may be anything. Sanitizers look away here, and
+ * only here.
  */
 #if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
-__attribute__((no_sanitize("thread", "address", "undefined"))) static void copy(void *to, const void *from, size_t bytes)
+__attribute__((no_sanitize("thread", "address", "undefined"))) static void
+copy(void *to, const void *from, size_t bytes)
 {
 	volatile uint8_t *t = to;
 	const volatile uint8_t *f = from;
@@ -63,13 +65,16 @@ static void copy(void *to, const void *from, size_t bytes)
 #endif
 
 /* In guest mode: the leaf for an access of kind @asked_private, or 0. */
-static uint64_t translate(struct clo_vcpu *vcpu, struct clo_gfn gfn, bool asked_private, uint64_t need)
+static uint64_t translate(struct clo_vcpu *vcpu, struct clo_gfn gfn, bool asked_private,
+			  uint64_t need)
 {
 	struct clo_mmu *mmu = &vcpu->vm->mmu;
 	uint64_t spte;
 
 	if (clo_vm_typed(vcpu->vm))
-		return clo_mmu_translate(mmu, &vcpu->tlb, gfn, asked_private ? CLO_SPACE_PRIVATE : CLO_SPACE_SHARED, need);
+		return clo_mmu_translate(mmu, &vcpu->tlb, gfn,
+					 asked_private ? CLO_SPACE_PRIVATE : CLO_SPACE_SHARED,
+					 need);
 	/* Both TLB kinds before any walk: most pages of a guest are in one of them. */
 	spte = clo_tlb_lookup(&vcpu->tlb, gfn, CLO_SPACE_PRIVATE);
 	if ((spte & need) == need)
@@ -79,7 +84,8 @@ static uint64_t translate(struct clo_vcpu *vcpu, struct clo_gfn gfn, bool asked_
 }
 
 /* One page's part of an access, if it is mapped. */
-static bool access_mapped(struct clo_vcpu *vcpu, uint64_t gpa, void *buf, size_t bytes, uint32_t flags)
+static bool access_mapped(struct clo_vcpu *vcpu, uint64_t gpa, void *buf, size_t bytes,
+			  uint32_t flags)
 {
 	bool is_write = (flags & CLO_ACCESS_WRITE) != 0;
 	uint64_t spte;
@@ -102,7 +108,8 @@ static bool access_mapped(struct clo_vcpu *vcpu, uint64_t gpa, void *buf, size_t
 }
 
 /* Fill vcpu->exit from a fault that was not served; what clo_vcpu_access() returns. */
-static int exit_to_vmm(struct clo_vcpu *vcpu, const struct clo_fault *f, enum clo_fault_end end, uint64_t gpa, size_t bytes)
+static int exit_to_vmm(struct clo_vcpu *vcpu, const struct clo_fault *f, enum clo_fault_end end,
+		       uint64_t gpa, size_t bytes)
 {
 	struct clo_exit *x = &vcpu->exit;
 
@@ -133,7 +140,8 @@ static int access_page(struct clo_vcpu *vcpu, uint64_t gpa, void *buf, size_t by
 	while (!access_mapped(vcpu, gpa, buf, bytes, flags)) {
 		enum clo_fault_end end;
 
-		f.is_private = clo_fault_classify(vcpu->vm, f.gfn, (flags & CLO_ACCESS_PRIVATE) != 0);
+		f.is_private =
+			clo_fault_classify(vcpu->vm, f.gfn, (flags & CLO_ACCESS_PRIVATE) != 0);
 		clo_stat_add_local(&vcpu->faults, 1);
 		end = clo_fault_handle(vcpu->vm, &f);
 		switch (end) {

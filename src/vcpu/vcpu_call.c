@@ -32,8 +32,8 @@ int64_t clo_vcpu_map_gpa_range(struct clo_vcpu *vcpu, uint64_t gpa, uint64_t npa
 	x->reason = CLO_EXIT_NONE;
 	if (!vcpu->vm->exit_hypercall)
 		return -GUEST_ENOSYS;
-	if (!clo_is_aligned(gpa, CLO_PAGE_SIZE) || npages == 0 || npages > UINT64_MAX >> CLO_PAGE_SHIFT ||
-	    gpa + (npages << CLO_PAGE_SHIFT) <= gpa)
+	if (!clo_is_aligned(gpa, CLO_PAGE_SIZE) || npages == 0 ||
+	    npages > UINT64_MAX >> CLO_PAGE_SHIFT || gpa + (npages << CLO_PAGE_SHIFT) <= gpa)
 		return -GUEST_EINVAL;
 	if (vcpu->vm->flags & CLO_VM_CONVERT_ON_HYPERCALL)
 		return convert(vcpu, gpa, npages, attrs);
@@ -64,12 +64,14 @@ static int64_t pre_fault_one(struct clo_vcpu *vcpu, uint64_t gpa)
 
 	for (;;) {
 		clo_rcu_read_lock();
-		f.is_private = clo_vm_gfn_is_private(vm, clo_slots_find(vm->slots, 0, f.gfn), f.gfn);
+		f.is_private =
+			clo_vm_gfn_is_private(vm, clo_slots_find(vm->slots, 0, f.gfn), f.gfn);
 		clo_rcu_read_unlock();
 		switch (clo_fault_handle(vm, &f)) {
 		case CLO_FAULT_FIXED:
 			pages = clo_level_pages(f.level);
-			return (int64_t)((clo_align_down(f.gfn.n, pages) + pages - f.gfn.n) << CLO_PAGE_SHIFT);
+			return (int64_t)((clo_align_down(f.gfn.n, pages) + pages - f.gfn.n)
+					 << CLO_PAGE_SHIFT);
 		case CLO_FAULT_MMIO:
 			return -ENOENT;
 		case CLO_FAULT_EXIT:

@@ -8,7 +8,7 @@
 #include <string.h>
 
 #define DEFAULT_MEM_BYTES (64ULL << 30)
-#define VM_ID_END	  65536U
+#define VM_ID_END         65536U
 
 static const enum clo_view_level view_of_config[] = {
 	[CLO_HOST_VIEW_AUTO] = CLO_VIEW_AUTO,
@@ -141,6 +141,6 @@ void clo_host_id_give(struct clo_host *host, struct clo_vm *vm)
 			break;
 		}
 	}
-	host->id_used[vm->id / 8] &= (uint8_t)~(1U << vm->id % 8);
+	host->id_used[vm->id / 8] &= (uint8_t) ~(1U << vm->id % 8);
 	clo_mutex_unlock(&host->lock);
 }

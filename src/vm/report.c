@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * vm/report.c - the leak report: pages backed twice, pins left, frames lost (facts/users.md 1.6, wishes 3 and 4).
+ * vm/report.c - the leak report: pages backed twice, pins left, frames lost (facts/users.md 1.6,
+ * wishes 3 and 4).
  */
 #include "vm_internal.h"
 
@@ -16,7 +17,8 @@ struct report_walk {
 };
 
 /* Add @npages at @gfn to the list; runs of the same kind and holder that touch are one entry. */
-static void add_leak(struct clo_leak_report *out, uint64_t gfn, const char *what, const char *holder)
+static void add_leak(struct clo_leak_report *out, uint64_t gfn, const char *what,
+		     const char *holder)
 {
 	struct clo_leak *last = out->leak_count ? &out->leaks[out->leak_count - 1] : NULL;
 
@@ -38,7 +40,8 @@ static const char twice[] = "backed twice";
 static const char pinned[] = "pinned";
 static const char lost[] = "frame lost";
 
-static void report_frame(struct report_walk *w, struct clo_gmem *g, uint64_t index, uint64_t gfn, bool resident)
+static void report_frame(struct report_walk *w, struct clo_gmem *g, uint64_t index, uint64_t gfn,
+			 bool resident)
 {
 	struct clo_frame_info f;
 	struct clo_pfn pfn;
@@ -85,9 +88,11 @@ static int report_slot(void *arg, const struct clo_slot *slot, struct clo_range 
 			continue;
 		/* A part that is not mapped has no resident page: mincore fails and vec stays 0. */
 		if (two_sides)
-			(void)mincore((void *)(uintptr_t)clo_slot_hva(slot, clo_gfn(gfn)).a, n << CLO_PAGE_SHIFT, vec);
+			(void)mincore((void *)(uintptr_t)clo_slot_hva(slot, clo_gfn(gfn)).a,
+				      n << CLO_PAGE_SHIFT, vec);
 		for (uint64_t i = 0; i < n; i++)
-			report_frame(w, g, clo_slot_index(slot, clo_gfn(gfn + i)), gfn + i, vec[i] & 1);
+			report_frame(w, g, clo_slot_index(slot, clo_gfn(gfn + i)), gfn + i,
+				     vec[i] & 1);
 	}
 	return 0;
 }

@@ -149,7 +149,8 @@ int clo_gmem_create_for(struct clo_vm *vm, uint64_t bytes, uint64_t flags, uint3
 		cfg.valid_flags |= vm->trust->gmem_flags_gmem_owner;
 	cfg.ops.vm = vm;
 	if (!vm->prepare)
-		cfg.ops.prepare = NULL; /* keeps the fault path of ready folios free of the folio lock */
+		cfg.ops.prepare =
+			NULL; /* keeps the fault path of ready folios free of the folio lock */
 	ret = clo_gmem_create(vm->host->db, vm->host->views, &cfg, &entry->gmem);
 	if (ret) {
 		clo_free(entry);
@@ -202,12 +203,14 @@ static int match_id(void *arg, const struct clo_slot *slot, struct clo_range ove
 }
 
 /* The memslot @id that must hold @gfns. Under the slots lock. */
-static int find_slot(struct clo_vm *vm, uint32_t id, struct clo_range gfns, const struct clo_slot **out)
+static int find_slot(struct clo_vm *vm, uint32_t id, struct clo_range gfns,
+		     const struct clo_slot **out)
 {
 	struct find_slot f = { .id = id };
 
 	if (id >> 16 < vm->trust->as_count)
-		(void)clo_slots_for_each(vm->slots, id >> 16, clo_range(0, UINT64_MAX), match_id, &f);
+		(void)clo_slots_for_each(vm->slots, id >> 16, clo_range(0, UINT64_MAX), match_id,
+					 &f);
 	*out = f.slot;
 	if (!f.slot)
 		return -ENOENT;
@@ -262,7 +265,8 @@ void clo_vm_stats(struct clo_vm *vm, struct clo_vm_stats *out)
 		.shootdowns = clo_stat_get(&vm->mmu.shootdowns),
 		.ipis = clo_stat_get(&vm->mmu.ipis),
 	};
-	_Static_assert(CLO_ZAP_REASON_COUNT <= CLO_ARRAY_SIZE(out->zaps), "zaps[] holds every reason");
+	_Static_assert(CLO_ZAP_REASON_COUNT <= CLO_ARRAY_SIZE(out->zaps),
+		       "zaps[] holds every reason");
 	for (unsigned i = 0; i < CLO_ZAP_REASON_COUNT; i++)
 		out->zaps[i] = clo_stat_get(&vm->zaps[i]);
 	for (unsigned s = 0; s < CLO_SPACE_COUNT; s++) {

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * vm/vm.h - a VM and its host: the object that holds slots, attributes, the two stage-2 tables and vCPUs together, and the
- * one place where leaves are zapped and each zap is counted by its reason (mail 4).
+ * vm/vm.h - a VM and its host: the object that holds slots, attributes, the two stage-2 tables and
+ * vCPUs together, and the one place where leaves are zapped and each zap is counted by its reason
+ * (mail 4).
  *
- * Locks: clo_vm.lock (rank VM): vCPU list, files, listeners. Everything else has its own (slot, attr, table). clo_host.lock (rank HOST): VM ids.
+ * Locks: clo_vm.lock (rank VM): vCPU list, files, listeners. Everything else has its own (slot,
+ * attr, table). clo_host.lock (rank HOST): VM ids.
  */
 #ifndef CLO_VM_VM_H
 #define CLO_VM_VM_H
@@ -58,12 +60,13 @@ struct clo_vm {
 	enum clo_level max_level;
 	struct clo_mmu mmu;
 	struct clo_slots *slots;
-	struct clo_attr *attr;	     /* CLO_ATTR_OWNER_VM: by gfn; else NULL */
+	struct clo_attr *attr;       /* CLO_ATTR_OWNER_VM: by gfn; else NULL */
 	struct clo_rangelock ranges; /* conversions of gfns, CLO_ATTR_OWNER_VM */
 	struct clo_mutex lock;
-	struct clo_vcpu *vcpus;		    /* [lock] */
-	struct clo_vm_gmem *gmems;	    /* [lock] */
-	struct clo_rwlock dma_lock;	    /* rank VM; shared by each conversion, exclusive to add and remove */
+	struct clo_vcpu *vcpus;    /* [lock] */
+	struct clo_vm_gmem *gmems; /* [lock] */
+	struct clo_rwlock
+		dma_lock; /* rank VM; shared by each conversion, exclusive to add and remove */
 	struct clo_vm_listener *listeners; /* [dma_lock] */
 	void (*prepare_inaccessible)(void *arg, uint64_t gpa, uint64_t npages);
 	int (*prepare)(void *arg, uint64_t gpa, uint64_t npages); /* set before vCPUs run */
@@ -76,18 +79,21 @@ struct clo_vm {
 #define CLO_GFN_END (1ULL << CLO_GFN_BITS)
 
 /*
- * Zap the leaves of @gfns in the spaces of @space_mask (1 << CLO_SPACE_x), drop their reverse maps and count them under @why. Inside clo_inval_begin/end
- * on vm->mmu.inval; the caller calls clo_mmu_shootdown() once for all zaps of an operation (D6). Returns the number of leaves.
+ * Zap the leaves of @gfns in the spaces of @space_mask (1 << CLO_SPACE_x), drop their reverse maps
+ * and count them under @why. Inside clo_inval_begin/end on vm->mmu.inval; the caller calls
+ * clo_mmu_shootdown() once for all zaps of an operation (D6). Returns the number of leaves.
  */
-uint64_t clo_vm_zap(struct clo_vm *vm, struct clo_range gfns, unsigned space_mask, enum clo_zap_reason why);
+uint64_t clo_vm_zap(struct clo_vm *vm, struct clo_range gfns, unsigned space_mask,
+		    enum clo_zap_reason why);
 #define CLO_SPACES_ALL ((1U << CLO_SPACE_SHARED) | (1U << CLO_SPACE_PRIVATE))
 
 /* begin, zap, shoot-down, end: complete when it returns. */
 void clo_vm_zap_now(struct clo_vm *vm, struct clo_range gfns, enum clo_zap_reason why);
 
 /*
- * Is @gfn private now (kvm_mem_is_private)? @slot: its memslot or NULL. False for types without private memory. By the VM's attribute, or by the
- * attribute of the file that @slot binds (no file: shared). In an RCU section or with the slots lock.
+ * Is @gfn private now (kvm_mem_is_private)? @slot: its memslot or NULL. False for types without
+ * private memory. By the VM's attribute, or by the attribute of the file that @slot binds (no file:
+ * shared). In an RCU section or with the slots lock.
  */
 bool clo_vm_gfn_is_private(struct clo_vm *vm, const struct clo_slot *slot, struct clo_gfn gfn);
 

@@ -15,7 +15,8 @@ static void leaf_removed(void *arg, struct clo_gfn base, enum clo_level level, u
 		(void)clo_page_rmap_drop(vm->host->db, pfn, vm->id, base);
 }
 
-uint64_t clo_vm_zap(struct clo_vm *vm, struct clo_range gfns, unsigned space_mask, enum clo_zap_reason why)
+uint64_t clo_vm_zap(struct clo_vm *vm, struct clo_range gfns, unsigned space_mask,
+		    enum clo_zap_reason why)
 {
 	struct clo_range r = clo_range_clip(gfns, clo_range(0, CLO_GFN_END));
 	uint64_t leaves = 0;
