@@ -23,11 +23,14 @@ for target in $targets; do
 	name=${target#fuzz-}
 	ninja -C $build --quiet "tests/fuzz/$target"
 	mkdir -p "$build/corpus/$name" "tests/fuzz/corpus/$name"
+	# Files of the project that are inputs too ('seeds' in tests/fuzz/meson.build).
+	seeds=
+	[ "$name" != litmus ] || seeds=litmus
 	echo "fuzz: $name for $seconds s"
 	if ! UBSAN_OPTIONS=print_stacktrace=1 "$build/tests/fuzz/$target" \
 		-max_total_time="$seconds" -timeout=10 -rss_limit_mb=4096 -print_final_stats=1 \
 		-artifact_prefix="$build/crashes/$name-" \
-		"$build/corpus/$name" "tests/fuzz/corpus/$name" >"$build/$name.log" 2>&1; then
+		"$build/corpus/$name" "tests/fuzz/corpus/$name" $seeds >"$build/$name.log" 2>&1; then
 		failed=1
 		tail -n 60 "$build/$name.log"
 		echo "fuzz: $name FAILED, input in $build/crashes"

@@ -46,9 +46,16 @@ static bool parse_size(struct clo_lit *l, uint64_t *npages)
 	if (clo_lit_accept_word(l, "pages") || clo_lit_accept_word(l, "page")) {
 		*npages = n;
 	} else {
-		if (!clo_is_aligned(n, CLO_PAGE_SIZE))
-			return clo_lit_fail_at(l, at, "N pages, or bytes as 64K, 2M, 1G",
-					       "no multiple of 4K");
+		if (!clo_is_aligned(n, CLO_PAGE_SIZE)) {
+			struct clo_lit_suggest s = { 0 };
+
+			if (l->token == T_WORD)
+				clo_lit_suggest(l, &s, "pages");
+			clo_lit_fail_at(l, at, "N pages, or bytes as 64K, 2M, 1G",
+					"no multiple of 4K");
+			clo_lit_suggest_done(l, &s);
+			return false;
+		}
 		*npages = n >> CLO_PAGE_SHIFT;
 	}
 	if (*npages == 0 || *npages >= CLO_LITMUS_PAGE_END >> 1)

@@ -115,14 +115,14 @@ const struct clo_lit_word clo_lit_outcomes[] = {
 	{ "MEMORY_FAULT", CLO_LITMUS_EXIT, CLO_EXIT_MEMORY_FAULT, "exit, whatever the cause" },
 	{ "MMIO", CLO_LITMUS_EXIT, CLO_EXIT_MMIO, "exit without an error" },
 	{ "HYPERCALL", CLO_LITMUS_EXIT, CLO_EXIT_HYPERCALL, "exit: the VMM has to convert" },
-	{ "mismatch", CLO_LITMUS_CAUSE, CLO_CAUSE_MISMATCH, "exit: private access, shared page, or v.v." },
+	{ "mismatch", CLO_LITMUS_CAUSE, CLO_CAUSE_MISMATCH, "exit: access and page differ" },
 	{ "no_slot", CLO_LITMUS_CAUSE, CLO_CAUSE_NO_SLOT, "exit: no memslot there" },
 	{ "no_gmem", CLO_LITMUS_CAUSE, CLO_CAUSE_NO_GMEM, "exit: private, memslot without file" },
 	{ "gmem_gone", CLO_LITMUS_CAUSE, CLO_CAUSE_GMEM_GONE, "exit: file closed or too short" },
 	{ "no_memory", CLO_LITMUS_CAUSE, CLO_CAUSE_NO_MEMORY, "exit: host out of memory" },
 	{ "poison", CLO_LITMUS_CAUSE, CLO_CAUSE_POISON, "exit: memory error" },
 	{ "prepare_failed", CLO_LITMUS_CAUSE, CLO_CAUSE_PREPARE, "exit: the prepare hook failed" },
-	{ "double_map", CLO_LITMUS_CAUSE, CLO_CAUSE_DOUBLE_MAP, "exit: the frame is mapped elsewhere" },
+	{ "double_map", CLO_LITMUS_CAUSE, CLO_CAUSE_DOUBLE_MAP, "exit: frame is mapped elsewhere" },
 	{ "readonly", CLO_LITMUS_CAUSE, CLO_CAUSE_READONLY, "exit: write to a read-only memslot" },
 	{ "in_hole", CLO_LITMUS_CAUSE, CLO_CAUSE_HOLE, "exit: hole of the shared side" },
 	ERRNO(EACCES, NULL),
@@ -184,7 +184,7 @@ const struct clo_lit_word clo_lit_cmps[] = {
 
 #define COUNTER(name, id, help) { name, 0, CLO_LITMUS_C_##id, help }
 const struct clo_lit_word clo_lit_counters[] = {
-	COUNTER("zaps_split_merge", ZAPS_SPLIT_MERGE, "leaves zapped: a private folio split or merged"),
+	COUNTER("zaps_split_merge", ZAPS_SPLIT_MERGE, "leaves zapped: folio split or merged"),
 	COUNTER("zaps_hugepage", ZAPS_HUGEPAGE, "... other frames, or a huge page reassessed"),
 	COUNTER("zaps_rw_change", ZAPS_RW_CHANGE, "... rights changed"),
 	COUNTER("zaps_direct_map", ZAPS_DIRECT_MAP, "... frames left or entered the direct map"),
