@@ -1,0 +1,124 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * cli/cli_output.c - tables, JSON, progress and usage errors.
+ */
+#include "cli.h"
+
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+int cli_usage_error(const char *command, const char *fmt, ...)
+{
+	va_list ap;
+
+	fprintf(stderr, "cloister %s: ", command);
+	va_start(ap, fmt);
+	vfprintf(stderr, fmt, ap);
+	va_end(ap);
+	fprintf(stderr, "\nTry 'cloister %s --help'.\n", command);
+	return CLI_USAGE;
+}
+
+int cli_no_args(int argc, char **argv)
+{
+	return argc > 1 ? cli_usage_error(argv[0], "unexpected argument '%s'", argv[1]) : CLI_OK;
+}
+
+void cli_progress(const struct cli_options *opt, const char *text)
+{
+	if (!opt->tty)
+		return;
+	fprintf(stderr, "\r\033[K%s", text ? text : "");
+	fflush(stderr);
+}
+
+void cli_print_json(struct json_object *o)
+{
+	puts(json_object_to_json_string_ext(o, JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_SPACED |
+						       JSON_C_TO_STRING_NOSLASHESCAPE));
+	json_object_put(o);
+}
+
+static void *must_alloc(void *p)
+{
+	if (!p) {
+		fputs("cloister: out of memory\n", stderr);
+		exit(CLI_FINDING);
+	}
+	return p;
+}
+
+void cli_table_init(struct cli_table *t, const char *const *heads, unsigned columns)
+{
+	*t = (struct cli_table){ .heads = heads, .columns = columns };
+}
+
+void cli_table_row(struct cli_table *t, const char *const *cells)
+{
+	char **row = must_alloc(calloc(t->columns, sizeof(*row)));
+
+	for (unsigned c = 0; c < t->columns; c++)
+		row[c] = must_alloc(strdup(cells[c] ? cells[c] : ""));
+	if (t->count == t->cap) {
+		t->cap = t->cap ? 2 * t->cap : 16;
+		t->rows = must_alloc(realloc(t->rows, t->cap * sizeof(*t->rows)));
+	}
+	t->rows[t->count++] = row;
+}
+
+static int width_of(const struct cli_table *t, unsigned column)
+{
+	size_t width = strlen(t->heads[column]);
+
+	for (unsigned r = 0; r < t->count; r++) {
+		size_t w = strlen(t->rows[r][column]);
+
+		width = w > width ? w : width;
+	}
+	return (int)width;
+}
+
+static void print_row(const struct cli_table *t, const char *const *cells, FILE *out)
+{
+	for (unsigned c = 0; c < t->columns; c++) {
+		if (c + 1 < t->columns)
+			fprintf(out, "%-*s  ", width_of(t, c), cells[c]);
+		else
+			fprintf(out, "%s\n", cells[c]);
+	}
+}
+
+void cli_table_print(const struct cli_table *t, FILE *out)
+{
+	print_row(t, t->heads, out);
+	for (unsigned r = 0; r < t->count; r++)
+		print_row(t, (const char *const *)t->rows[r], out);
+}
+
+struct json_object *cli_table_json(const struct cli_table *t)
+{
+	struct json_object *array = json_object_new_array();
+
+	for (unsigned r = 0; r < t->count; r++) {
+		struct json_object *o = json_object_new_object();
+
+		for (unsigned c = 0; c < t->columns; c++)
+			json_object_object_add(o, t->heads[c],
+					       json_object_new_string(t->rows[r][c]));
+		json_object_array_add(array, o);
+	}
+	return array;
+}
+
+void cli_table_free(struct cli_table *t)
+{
+	for (unsigned r = 0; r < t->count; r++) {
+		for (unsigned c = 0; c < t->columns; c++)
+			free(t->rows[r][c]);
+		free(t->rows[r]);
+	}
+	free(t->rows);
+	t->rows = NULL;
+	t->count = t->cap = 0;
+}

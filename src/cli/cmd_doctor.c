@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * cli/cmd_doctor.c - `cloister doctor`: what this host permits, found by trying.
+ */
+#include "cli.h"
+
+#include "view/view.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <string.h>
+
+struct finding {
+	const char *what;
+	const char *without; /* what is missed without it */
+	int error;           /* 0 or -errno */
+};
+
+static const char *const protects[CLO_VIEW_LEVEL_COUNT] = {
+	[CLO_VIEW_AUTO] = "",
+	[CLO_VIEW_UFFD] = "a private page is poisoned in the VMM's mapping: load and store SIGBUS, "
+			  "system calls EFAULT; no mapping per page",
+	[CLO_VIEW_REMAP] = "a private range is mapped beyond the end of an empty file: load and "
+			   "store SIGBUS, system calls EFAULT; each "
+			   "boundary costs a mapping (vm.max_map_count)",
+	[CLO_VIEW_SOFT] = "no mapping of guest memory at all: the VMM reads and writes by "
+			  "clo_gmem_host_access() only",
+};
+
+static void text(const struct finding *f, size_t n, const struct clo_view_probe *p)
+{
+	for (size_t i = 0; i < n; i++) {
+		if (f[i].error == 0)
+			printf("  yes  %s\n", f[i].what);
+		else
+			printf("  no   %s: %s (%s)\n", f[i].what, strerror(-f[i].error),
+			       f[i].without);
+	}
+	printf("\n  free huge pages: %" PRIu64 " of 2M, %" PRIu64
+	       " of 1G; vm.max_map_count %" PRIu64 "\n",
+	       p->hugetlb_2m_free, p->hugetlb_1g_free, p->max_map_count);
+	printf("\nHost view level: %s\n  %s.\n", clo_view_level_name(p->best), protects[p->best]);
+	if (p->best != CLO_VIEW_UFFD)
+		printf("  For the best level: run as root, or set vm.unprivileged_userfaultfd=1, "
+		       "or give access to /dev/userfaultfd.\n");
+	else if (p->user_mode_only)
+		printf("  Only for user mode: a system call that meets a shared page for the first "
+		       "time gets EFAULT; touch it first.\n");
+	printf("  This guards one process against accidents, not against a hostile VMM.\n");
+}
+
+int cli_doctor(const struct cli_options *opt, int argc, char **argv)
+{
+	struct clo_view_probe p;
+	int ret = cli_no_args(argc, argv);
+
+	if (ret)
+		return ret;
+	clo_view_probe(&p);
+	const struct finding f[] = {
+		{ "userfaultfd", "host views need a mapping per boundary", p.userfaultfd },
+		{ "userfaultfd MINOR on memfd", "shared pages cannot be given one by one",
+		  p.minor_shmem },
+		{ "userfaultfd MINOR on huge pages", "host views of huge pages are off",
+		  p.minor_hugetlb },
+		{ "userfaultfd POISON", "private pages cannot be poisoned", p.poison },
+		{ "userfaultfd write protection, asynchronous", "used for dirty tracking only",
+		  p.wp_async },
+		{ "memfd", "no host mapping of guest memory", p.memfd },
+		{ "memfd of 2M pages", "hugetlb hosts are off", p.hugetlb_2m },
+		{ "memfd of 1G pages", "1G folios are made of small pages", p.hugetlb_1g },
+	};
+
+	if (opt->json) {
+		struct json_object *o = json_object_new_object();
+
+		for (size_t i = 0; i < sizeof(f) / sizeof(f[0]); i++)
+			json_object_object_add(
+				o, f[i].what,
+				f[i].error ? json_object_new_string(strerror(-f[i].error))
+					   : json_object_new_boolean(1));
+		json_object_object_add(o, "level",
+				       json_object_new_string(clo_view_level_name(p.best)));
+		json_object_object_add(o, "user_mode_only",
+				       json_object_new_boolean(p.user_mode_only));
+		json_object_object_add(o, "protects", json_object_new_string(protects[p.best]));
+		cli_print_json(o);
+	} else {
+		text(f, sizeof(f) / sizeof(f[0]), &p);
+	}
+	return CLI_OK;
+}

@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * cli/cmd_explore.c - `cloister explore`: hands over to cloister-explore, the same engine built on
+ * the deterministic scheduler.
+ */
+#include "cli.h"
+#include "cli_exec.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+int cli_exec_path(char *path, size_t size, const char *program)
+{
+	const char *dir = getenv("CLOISTER_EXEC_PATH");
+	char self[PATH_MAX];
+	ssize_t n;
+	int used;
+
+	if (dir && *dir) {
+		used = snprintf(path, size, "%s/%s", dir, program);
+		return used > 0 && (size_t)used < size && access(path, X_OK) == 0 ? 0 : -ENOENT;
+	}
+	n = readlink("/proc/self/exe", self, sizeof(self) - 1);
+	if (n <= 0)
+		return -ENOENT;
+	self[n] = '\0';
+	*(strrchr(self, '/') ? strrchr(self, '/') : self) = '\0';
+	used = snprintf(path, size, "%s/%s", self, program);
+	return used > 0 && (size_t)used < size && access(path, X_OK) == 0 ? 0 : -ENOENT;
+}
+
+int cli_explore(const struct cli_options *opt, int argc, char **argv)
+{
+	char path[PATH_MAX + 32];
+	char **args = calloc((size_t)argc + 2, sizeof(*args));
+	int n = 0;
+
+	if (!args)
+		return CLI_FINDING;
+	if (cli_exec_path(path, sizeof(path), "cloister-explore")) {
+		free(args);
+		fputs("cloister explore: cloister-explore was not found beside this command; set "
+		      "CLOISTER_EXEC_PATH to its folder.\n",
+		      stderr);
+		return CLI_USAGE;
+	}
+	args[n++] = path;
+	if (opt->json)
+		args[n++] = (char *)(uintptr_t) "--json";
+	for (int i = 1; i < argc; i++)
+		args[n++] = argv[i];
+	fflush(NULL);
+	execv(path, args);
+	fprintf(stderr, "cloister explore: %s: %s\n", path, strerror(errno));
+	free(args);
+	return CLI_USAGE;
+}

@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * cli/cmd_states.c - `cloister states`: the tables that the engine runs on (D3), printed from the
+ * very objects.
+ */
+#include "cli.h"
+
+#include "check/check.h"
+#include "cloister/cloister.h"
+#include "page/page.h"
+#include "trust/trust.h"
+
+#include <string.h>
+
+static void frame_table(struct cli_table *t)
+{
+	static const char *const heads[] = { "state", "operation", "next" };
+
+	cli_table_init(t, heads, 3);
+	for (unsigned s = 0; s < CLO_FRAME_STATE_COUNT; s++) {
+		for (unsigned op = 0; op < CLO_FRAME_OP_COUNT; op++) {
+			enum clo_frame_state next = clo_frame_next[s][op];
+			const char *cells[] = { clo_frame_state_name((enum clo_frame_state)s),
+						clo_frame_op_name((enum clo_frame_op)op),
+						next == CLO_FRAME_STATE_COUNT
+							? "-"
+							: clo_frame_state_name(next) };
+
+			cli_table_row(t, cells);
+		}
+	}
+}
+
+static void zap_table(struct cli_table *t)
+{
+	static const char *const heads[] = { "number", "reason" };
+
+	cli_table_init(t, heads, 2);
+	for (unsigned i = 0; clo_zap_reason_text(i); i++) {
+		char number[16];
+		const char *cells[] = { number, clo_zap_reason_text(i) };
+
+		snprintf(number, sizeof(number), "%u", i);
+		cli_table_row(t, cells);
+	}
+}
+
+static void cause_table(struct cli_table *t)
+{
+	static const char *const heads[] = { "number", "cause of an exit" };
+
+	cli_table_init(t, heads, 2);
+	for (unsigned i = 0; i < CLO_CAUSE_COUNT; i++) {
+		char number[16];
+		const char *cells[] = { number, clo_fault_cause_text((enum clo_fault_cause)i) };
+
+		snprintf(number, sizeof(number), "%u", i);
+		cli_table_row(t, cells);
+	}
+}
+
+static void invariant_table(struct cli_table *t)
+{
+	static const char *const heads[] = { "invariant", "sentence" };
+	const char *cells[2];
+
+	cli_table_init(t, heads, 2);
+	for (unsigned i = 0; clo_check_nth(i, &cells[0], &cells[1]); i++)
+		cli_table_row(t, cells);
+}
+
+static void type_table(struct cli_table *t)
+{
+	static const char *const heads[] = { "type",         "number",     "private memory",
+					     "typed access", "to private", "to shared" };
+	const struct clo_trust_ops *ops;
+
+	cli_table_init(t, heads, 6);
+	for (unsigned i = 0; (ops = clo_trust_nth(i)) != NULL; i++) {
+		char number[16];
+		const char *cells[] = { ops->name,
+					number,
+					ops->has_private_mem ? "yes" : "no",
+					ops->may_type_access ? "possible" : "no",
+					clo_content_name(ops->to_private),
+					clo_content_name(ops->to_shared) };
+
+		snprintf(number, sizeof(number), "%u", ops->vm_type);
+		cli_table_row(t, cells);
+	}
+}
+
+static const struct {
+	const char *name, *title;
+	void (*fill)(struct cli_table *t);
+} tables[] = {
+	{ "frame", "Frame of the host: state x operation -> next state ('-': refused)",
+	  frame_table },
+	{ "zap", "Why a stage-2 leaf is zapped", zap_table },
+	{ "cause", "Why a guest access exits", cause_table },
+	{ "invariant", "What must always be true", invariant_table },
+	{ "type", "VM types built in, and their content policy", type_table },
+};
+#define TABLES (sizeof(tables) / sizeof(tables[0]))
+
+int cli_states(const struct cli_options *opt, int argc, char **argv)
+{
+	const char *name = argc > 1 ? argv[1] : NULL;
+	struct json_object *all = json_object_new_object();
+	bool any = false;
+
+	for (size_t i = 0; i < TABLES; i++) {
+		struct cli_table t;
+
+		if (name && strcmp(name, tables[i].name) != 0)
+			continue;
+		tables[i].fill(&t);
+		if (opt->json) {
+			json_object_object_add(all, tables[i].name, cli_table_json(&t));
+		} else {
+			printf("%s%s: %s\n\n", any ? "\n" : "", tables[i].name, tables[i].title);
+			cli_table_print(&t, stdout);
+		}
+		any = true;
+		cli_table_free(&t);
+	}
+	if (!any) {
+		json_object_put(all);
+		return cli_usage_error("states",
+				       "no table '%s': frame, zap, cause, invariant or type", name);
+	}
+	if (opt->json)
+		cli_print_json(all);
+	else
+		json_object_put(all);
+	return CLI_OK;
+}
