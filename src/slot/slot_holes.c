@@ -57,6 +57,7 @@ static int track(struct clo_slots *s, struct slot_space *sp, struct slot_node *o
 		if (map)
 			holes_free(map);
 		clo_free(fresh);
+		clo_free(a);
 		return -ENOMEM;
 	}
 	fresh->s.holes = map;

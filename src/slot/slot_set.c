@@ -233,18 +233,16 @@ static void retire_mappings(struct clo_slots *s, struct plan *p)
 		/* No INVALID and no wait: a fault maps the slot again behind the flush. */
 		s->cfg.flush(s->cfg.arg, &p->old->s);
 		clo_free(p->with_invalid);
-		clo_free(p->invalid);
 		return;
 	}
 	slot_publish(s, p->sp, p->with_invalid);
 	clo_rcu_synchronize();
 	s->cfg.flush(s->cfg.arg, &p->invalid->s);
-	slot_node_retire(p->invalid);
 }
 
 static void commit(struct clo_slots *s, const struct clo_region *r, struct plan *p)
 {
-	if (p->change == CHANGE_DELETE || p->change == CHANGE_MOVE)
+	if (p->invalid)
 		retire_mappings(s, p);
 	slot_publish(s, p->sp, p->final);
 	p->sp->by_id[r->slot & ID_MASK] = p->fresh;
@@ -252,6 +250,9 @@ static void commit(struct clo_slots *s, const struct clo_region *r, struct plan 
 	 * leaf is there and is met. */
 	if (p->change == CHANGE_FLAGS && (p->fresh->s.flags & ~p->old->s.flags & CLO_MEM_LOG_DIRTY))
 		s->cfg.write_protect(s->cfg.arg, &p->fresh->s);
+	/* Not earlier: the last array must be out before a grace period for these may begin. */
+	if (p->invalid)
+		slot_node_retire(p->invalid);
 	if (p->change == CHANGE_DELETE)
 		slot_life_retire(p->old);
 	else if (p->old)
