@@ -98,41 +98,74 @@ static struct attr_node *node_new(const struct change *c, unsigned level, uint64
 	return n;
 }
 
-static void node_set(const struct change *c, struct attr_node *n, unsigned i, uint64_t old,
-		     uint64_t word)
+static uint64_t change_block(const struct change *c, unsigned level, uint64_t word, uint64_t base);
+
+/* Child @i of @n, which the range cuts. */
+static void change_cut(const struct change *c, struct attr_node *n, unsigned level, unsigned i,
+		       uint64_t base)
 {
+	uint64_t old = clo_a64_get_relaxed(&n->w[i]);
+	uint64_t before = attr_word_pages(old, level - 1);
+	uint64_t now = change_block(c, level - 1, old, base + i * attr_span(level - 1));
+
+	n->private_pages += attr_word_pages(now, level - 1) - before;
+	if (now == old)
+		return;
 	if (!attr_is_ptr(old))
 		n->uniform[old]--;
-	if (!attr_is_ptr(word))
-		n->uniform[word]++;
-	clo_a64_set(&n->w[i], word);
+	if (!attr_is_ptr(now))
+		n->uniform[now]++;
+	clo_a64_set(&n->w[i], now);
 	if (attr_is_ptr(old))
 		attr_pool_retire(c->a, old);
 }
 
-static uint64_t change_block(const struct change *c, unsigned level, uint64_t word, uint64_t base);
+/* Children [@first, @end) of @n, which are inside the range: a terabyte may have many. */
+static void change_inside(const struct change *c, struct attr_node *n, unsigned level,
+			  unsigned first, unsigned end)
+{
+	uint32_t flipped = 0;
+	uint32_t mixed = 0;
+	uint64_t pages = 0; /* private in the mixed */
+
+	for (unsigned i = first; i < end; i++) {
+		uint64_t old = clo_a64_get_relaxed(&n->w[i]);
+
+		if (old == c->to)
+			continue;
+		clo_a64_set(&n->w[i], c->to);
+		if (CLO_LIKELY(!attr_is_ptr(old))) {
+			flipped++;
+			continue;
+		}
+		mixed++;
+		pages += attr_word_pages(old, level - 1);
+		attr_pool_retire(c->a, old);
+	}
+	n->uniform[!c->to] -= flipped;
+	n->uniform[c->to] += flipped + mixed;
+	if (c->to == ATTR_PRIVATE)
+		n->private_pages += (flipped + mixed) * attr_span(level - 1) - pages;
+	else
+		n->private_pages -= flipped * attr_span(level - 1) + pages;
+}
 
 static uint64_t change_node(const struct change *c, unsigned level, uint64_t word, uint64_t base)
 {
 	struct attr_node *n = attr_is_ptr(word) ? attr_node(word) : node_new(c, level, word);
 	struct clo_range in =
 		clo_range_clip(c->r, clo_range(base, attr_block_end(c->a, level, base)));
-	unsigned last = attr_child(level, in.end - 1);
+	uint64_t child = attr_span(level - 1);
+	unsigned first = attr_child(level, in.start);
+	unsigned end = attr_child(level, in.end - 1) + 1;
+	bool cut_start = !clo_is_aligned(in.start, child);
+	bool cut_end = !clo_is_aligned(in.end, child) && !(cut_start && end - first == 1);
 
-	for (unsigned i = attr_child(level, in.start); i <= last; i++) {
-		uint64_t old = clo_a64_get_relaxed(&n->w[i]);
-
-		if (old == c->to)
-			continue;
-
-		uint64_t before = attr_word_pages(old, level - 1);
-		uint64_t child = base + ((uint64_t)i << attr_order(level - 1));
-		uint64_t now = change_block(c, level - 1, old, child);
-
-		n->private_pages += attr_word_pages(now, level - 1) - before;
-		if (now != old)
-			node_set(c, n, i, old, now);
-	}
+	if (cut_start)
+		change_cut(c, n, level, first++, base);
+	if (cut_end)
+		change_cut(c, n, level, --end, base);
+	change_inside(c, n, level, first, end);
 	return n->uniform[c->to] == n->fanout ? c->to : attr_node_word(n);
 }
 
