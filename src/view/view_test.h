@@ -24,6 +24,7 @@ struct owner {
 	struct clo_pfn base;
 	uint64_t npages;
 	unsigned order; /* of the window */
+	unsigned folio; /* order of its folios: 0, or 9 with conversions of whole folios */
 	struct clo_a32 *attr;
 	struct clo_a32 fail;  /* errno that resolve gives instead of an answer */
 	struct clo_a32 asked; /* calls of resolve */
@@ -41,15 +42,21 @@ static inline uint8_t *owner_page(const struct owner *o, uint64_t index)
 	return clo_page_addr(o->db, owner_pfn(o, index));
 }
 
+/* The first page of the folio that holds @index. */
+static inline uint64_t owner_first(const struct owner *o, uint64_t index)
+{
+	return clo_align_down(index, 1ULL << o->folio);
+}
+
 /* The folio of @index, locked, up to date. */
 static inline int owner_folio(struct owner *o, uint64_t index)
 {
-	struct clo_pfn pfn = owner_pfn(o, index);
+	struct clo_pfn pfn = owner_pfn(o, owner_first(o, index));
 	int ret;
 
 	if (clo_page_lock(o->db, pfn, NULL))
 		return 0;
-	ret = clo_page_alloc(o->db, pfn, 0, 1, CLO_FRAME_ALLOC_SHARED);
+	ret = clo_page_alloc(o->db, pfn, o->folio, 1, CLO_FRAME_ALLOC_SHARED);
 	if (ret)
 		return ret == -EEXIST ? -EAGAIN : ret;
 	/* Announced; now the last look, and only then is it made up to date. */
@@ -66,6 +73,7 @@ static inline int owner_folio(struct owner *o, uint64_t index)
 static inline int owner_resolve(void *owner, uint64_t index, clo_view_grant_fn grant, void *garg)
 {
 	struct owner *o = owner;
+	uint64_t first = owner_first(o, index);
 	uint32_t attr;
 	int ret;
 
@@ -81,38 +89,42 @@ static inline int owner_resolve(void *owner, uint64_t index, clo_view_grant_fn g
 	if (ret)
 		return ret;
 	if (clo_a32_get_sc(&o->attr[index]) == OWNER_SHARED)
-		grant(garg, clo_range(index, index + 1), owner_pfn(o, index));
+		grant(garg, clo_range(first, first + (1ULL << o->folio)), owner_pfn(o, first));
 	else
 		ret = -EAGAIN;
-	clo_page_unlock(o->db, owner_pfn(o, index));
+	clo_page_unlock(o->db, owner_pfn(o, first));
 	return ret;
+}
+
+static inline void owner_set(struct owner *o, struct clo_range r, uint32_t attr)
+{
+	for (uint64_t i = r.start; i < r.end; i++)
+		clo_a32_set_sc(&o->attr[i], attr);
 }
 
 /* hide or show of one range, as module conv does it; returns what hide gave. */
 static inline int owner_convert(struct owner *o, struct clo_range r, bool to_private)
 {
+	enum clo_frame_op op = to_private ? CLO_FRAME_MAKE_PRIVATE : CLO_FRAME_MAKE_SHARED;
+	uint64_t step = 1ULL << o->folio;
 	int ret = 0;
 
-	for (uint64_t i = r.start; i < r.end; i++)
-		clo_a32_set_sc(&o->attr[i], OWNER_TRANSIT);
-	for (uint64_t i = r.start; i < r.end; i++)
+	owner_set(o, r, OWNER_TRANSIT);
+	for (uint64_t i = r.start; i < r.end; i += step)
 		o->locked[i] = clo_page_lock(o->db, owner_pfn(o, i), NULL);
 	if (to_private)
 		ret = clo_view_hide(o->vs, r);
-	for (uint64_t i = r.start; i < r.end; i++) {
+	for (uint64_t i = r.start; i < r.end; i += step) {
 		if (!o->locked[i])
 			continue;
-		/* No conversion at all where the page is of that kind already: -EPERM. */
+		/* A page may be of that kind already: -EPERM. */
 		if (ret == 0)
-			(void)!clo_page_step(o->db, owner_pfn(o, i),
-					     to_private ? CLO_FRAME_MAKE_PRIVATE
-							: CLO_FRAME_MAKE_SHARED);
+			(void)!clo_page_step(o->db, owner_pfn(o, i), op);
 		clo_page_unlock(o->db, owner_pfn(o, i));
 	}
 	if (!to_private)
 		clo_view_show(o->vs, r);
-	for (uint64_t i = r.start; i < r.end; i++)
-		clo_a32_set_sc(&o->attr[i], to_private && ret == 0 ? OWNER_PRIVATE : OWNER_SHARED);
+	owner_set(o, r, to_private && ret == 0 ? OWNER_PRIVATE : OWNER_SHARED);
 	if (!to_private)
 		CHECK_OK(clo_view_settle(o->vs, r));
 	return ret;
@@ -120,11 +132,13 @@ static inline int owner_convert(struct owner *o, struct clo_range r, bool to_pri
 
 static inline void owner_free(struct owner *o, struct clo_range r)
 {
-	for (uint64_t i = r.start; i < r.end; i++) {
+	uint64_t step = 1ULL << o->folio;
+
+	for (uint64_t i = r.start; i < r.end; i += step) {
 		if (!clo_page_lock(o->db, owner_pfn(o, i), NULL))
 			continue;
 		CHECK_OK(clo_page_step(o->db, owner_pfn(o, i), CLO_FRAME_FREE_OP));
-		clo_page_discard(o->db, owner_pfn(o, i), 1);
+		clo_page_discard(o->db, owner_pfn(o, i), step);
 	}
 }
 
