@@ -9,6 +9,15 @@
 #include "harness/test.h"
 #include "sync/sync.h"
 
+#ifdef __has_feature
+#if __has_feature(address_sanitizer)
+#define TEST_ASAN 1
+#endif
+#endif
+#ifdef __SANITIZE_ADDRESS__
+#define TEST_ASAN 1
+#endif
+
 #define DFS_DEPTH   4096U
 #define DFS_THREADS 8U
 

@@ -141,7 +141,7 @@ TEST(writer_without_grace_period_is_found)
 	expect_fault(sync_main, (struct shared){ .no_grace = true }, "not in use");
 }
 
-#ifndef __SANITIZE_ADDRESS__ /* which stops at the access itself */
+#ifndef TEST_ASAN /* which stops at the access itself */
 TEST(plain_reads_of_stale_memory_show_a_pattern)
 {
 	struct shared s = { .no_grace = true, .plain = true };

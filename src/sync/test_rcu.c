@@ -151,7 +151,7 @@ TEST(synchronize_waits_for_a_section)
 	CHECK_OK(clo_thread_join(&t));
 }
 
-#ifndef __SANITIZE_THREAD__ /* which does not follow threads into a child */
+#ifndef CLO_SYNC_TSAN /* which does not follow threads into a child */
 TEST(a_child_of_fork_can_defer)
 {
 	int status;
