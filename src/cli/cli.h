@@ -45,11 +45,12 @@ int cli_no_args(int argc, char **argv);
 void cli_progress(const struct cli_options *opt, const char *text);
 /* Print and free. */
 void cli_print_json(struct json_object *o);
+#define CLI_TABLE_COLUMNS 8U
 /* Text columns: widths from the cells. */
 struct cli_table {
 	const char *const *heads;
-	unsigned columns;
-	char ***rows; /* [row][column], malloc */
+	unsigned columns; /* at most CLI_TABLE_COLUMNS */
+	char ***rows;     /* [row][column], malloc */
 	unsigned count, cap;
 };
 void cli_table_init(struct cli_table *t, const char *const *heads, unsigned columns);

@@ -67,26 +67,68 @@ void cli_table_row(struct cli_table *t, const char *const *cells)
 	t->rows[t->count++] = row;
 }
 
-static int width_of(const struct cli_table *t, unsigned column)
+#define CELL_MAX 36 /* wider cells are broken between words */
+
+/* Bytes of the next line of a cell: all of it, or up to the last space that fits. */
+static size_t line_of(const char *text)
+{
+	size_t len = strlen(text), at = CELL_MAX;
+
+	if (len <= CELL_MAX)
+		return len;
+	while (at > 0 && text[at] != ' ')
+		at--;
+	return at ? at : CELL_MAX;
+}
+
+static size_t width_of(const struct cli_table *t, unsigned column)
 {
 	size_t width = strlen(t->heads[column]);
 
 	for (unsigned r = 0; r < t->count; r++) {
-		size_t w = strlen(t->rows[r][column]);
+		const char *at = t->rows[r][column];
 
-		width = w > width ? w : width;
+		while (*at) {
+			size_t n = line_of(at);
+
+			width = n > width ? n : width;
+			at += n;
+			at += *at == ' ';
+		}
 	}
-	return (int)width;
+	return width;
+}
+
+/* One line of each cell; moves @at on. False: nothing was left. */
+static bool print_line(const struct cli_table *t, const char **at, FILE *out)
+{
+	bool any = false;
+	size_t pad = 0;
+
+	for (unsigned c = 0; c < t->columns; c++)
+		any |= *at[c] != '\0';
+	for (unsigned c = 0; any && c < t->columns; c++) {
+		size_t n = line_of(at[c]);
+
+		if (n)
+			fprintf(out, "%*s%.*s", (int)pad, "", (int)n, at[c]);
+		pad = n ? width_of(t, c) - n + 2 : pad + width_of(t, c) + 2;
+		at[c] += n;
+		at[c] += *at[c] == ' ';
+	}
+	if (any)
+		fputc('\n', out);
+	return any;
 }
 
 static void print_row(const struct cli_table *t, const char *const *cells, FILE *out)
 {
-	for (unsigned c = 0; c < t->columns; c++) {
-		if (c + 1 < t->columns)
-			fprintf(out, "%-*s  ", width_of(t, c), cells[c]);
-		else
-			fprintf(out, "%s\n", cells[c]);
-	}
+	const char *at[CLI_TABLE_COLUMNS];
+
+	for (unsigned c = 0; c < t->columns; c++)
+		at[c] = cells[c];
+	while (print_line(t, at, out))
+		;
 }
 
 void cli_table_print(const struct cli_table *t, FILE *out)

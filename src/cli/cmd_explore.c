@@ -32,6 +32,20 @@ int cli_exec_path(char *path, size_t size, const char *program)
 	return used > 0 && (size_t)used < size && access(path, X_OK) == 0 ? 0 : -ENOENT;
 }
 
+int cli_litmus_path(char *path, size_t size, const char *file)
+{
+	const char *dirs[] = { getenv("CLOISTER_LITMUS_PATH"), CLO_LITMUS_DIR,
+			       CLO_LITMUS_SOURCE_DIR };
+
+	for (size_t i = 0; i < sizeof(dirs) / sizeof(dirs[0]); i++) {
+		int used = dirs[i] && *dirs[i] ? snprintf(path, size, "%s/%s", dirs[i], file) : 0;
+
+		if (used > 0 && (size_t)used < size && access(path, R_OK) == 0)
+			return 0;
+	}
+	return -ENOENT;
+}
+
 int cli_explore(const struct cli_options *opt, int argc, char **argv)
 {
 	char path[PATH_MAX + 32];
