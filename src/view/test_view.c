@@ -386,7 +386,7 @@ static unsigned count_maps(void)
 }
 
 /* Until mmap refuses; then the refused page is as before, and the others are right. */
-TEST_TIMEOUT(remap_vma_limit, 60)
+static void vma_limit(unsigned extra)
 {
 	struct clo_view_probe probe;
 	struct clo_view_stats before, after;
@@ -398,6 +398,9 @@ TEST_TIMEOUT(remap_vma_limit, 60)
 	clo_view_probe(&probe);
 	if (probe.max_map_count > 100000)
 		SKIP("vm.max_map_count is too high to be reached in a test");
+	/* The limit is met with one VMA left, or with none. */
+	for (unsigned i = 0; i < extra; i++)
+		CHECK(mmap(NULL, PAGE, PROT_NONE, MAP_SHARED | MAP_ANONYMOUS, -1, 0) != MAP_FAILED);
 	owner_open(&o, CLO_VIEW_REMAP, probe.max_map_count + 64);
 	touch_init();
 	v = owner_map(&o);
@@ -405,7 +408,6 @@ TEST_TIMEOUT(remap_vma_limit, 60)
 		v[i * PAGE] = (uint8_t)i;
 	for (uint64_t i = 1; i < o.npages && !refused; i += 2) {
 		clo_view_stats(o.vs, &before);
-		maps = 0;
 		if (owner_convert(&o, clo_range(i, i + 1), true) == 0)
 			continue;
 		refused = i;
@@ -427,6 +429,14 @@ TEST_TIMEOUT(remap_vma_limit, 60)
 	CHECK_EQ(touch_load(v + (refused + 4) * PAGE), (uint8_t)(refused + 4));
 	CHECK_EQ(touch_load(v + (refused + 8) * PAGE), (uint8_t)(refused + 8));
 	owner_close(&o);
+}
+TEST_TIMEOUT(remap_vma_limit, 60)
+{
+	vma_limit(0);
+}
+TEST_TIMEOUT(remap_vma_limit_one_more, 60)
+{
+	vma_limit(1);
 }
 
 static void access_by_offset(enum clo_view_level level, bool mapped)

@@ -86,40 +86,52 @@ static int map_fixed(uint8_t *at, size_t bytes, int fd, uint64_t off)
 /*
  * A process may come to have one VMA more than vm.max_map_count; from then on the kernel refuses
  * every mmap, even one that would lower the number. The spare VMA makes room for those: else a
- * mapping at the limit could never be shown again, nor a hole be made in it.
+ * mapping at the limit could never be shown again, nor a hole be made in it. It is used only where
+ * @whole VMAs are replaced, so that it can be had again afterwards.
  */
-static int map_over(struct clo_view_host *vh, uint8_t *at, size_t bytes, int fd, uint64_t off)
+static int map_over(struct view_map *m, struct clo_range x, int fd, uint64_t off, bool whole)
 {
-	int ret = map_fixed(at, bytes, fd, off);
+	struct clo_view_host *vh = m->set->vh;
+	uint8_t *at = view_addr(m, x.start);
+	int ret = map_fixed(at, view_bytes(x), fd, off);
 
-	if (ret != -ENOMEM)
+	if (ret != -ENOMEM || !whole)
 		return ret;
 	clo_mutex_lock(&vh->spare_lock);
 	if (vh->spare)
 		(void)munmap(vh->spare, (size_t)CLO_PAGE_SIZE);
-	ret = map_fixed(at, bytes, fd, off);
+	ret = map_fixed(at, view_bytes(x), fd, off);
 	vh->spare = map_spare(vh);
 	clo_mutex_unlock(&vh->spare_lock);
 	return ret;
 }
 
-static int map_hidden(struct view_map *m, struct clo_range x)
+static int map_hidden(struct view_map *m, struct clo_range x, bool whole)
 {
-	struct clo_view_host *vh = m->set->vh;
 	uint64_t off = (x.start - m->r.start) * CLO_PAGE_SIZE;
 
-	return map_over(vh, view_addr(m, x.start), view_bytes(x), vh->empty_fd, off);
+	return map_over(m, x, m->set->vh->empty_fd, off, whole);
+}
+
+/* Do VMAs end at both ends of @x? Those of hidden pages do where a shown one begins. */
+static bool is_whole(const struct view_map *m, struct clo_range x)
+{
+	uint64_t start = x.start - m->r.start, end = x.end - m->r.start;
+	uint64_t last = clo_range_len(m->r);
+
+	return (start == 0 || next_bit(m->shown, start - 1, start, true) < start) &&
+	       (end == last || next_bit(m->shown, end, end + 1, true) == end);
 }
 
 static int map_shown(struct view_map *m, struct clo_range x)
 {
-	struct clo_view_host *vh = m->set->vh;
+	struct clo_pagedb *db = m->set->vh->db;
 
 	for (uint64_t at = x.start; at < x.end;) {
 		uint64_t end = view_piece_end(m, at);
 		struct clo_range part = clo_range(at, end < x.end ? end : x.end);
-		int ret = map_over(vh, view_addr(m, at), view_bytes(part), clo_pagedb_fd(vh->db),
-				   view_pfn(m, at).n * CLO_PAGE_SIZE);
+		int ret = map_over(m, part, clo_pagedb_fd(db), view_pfn(m, at).n * CLO_PAGE_SIZE,
+				   is_whole(m, part));
 
 		if (ret)
 			return ret;
@@ -137,7 +149,7 @@ static int try_show(struct view_map *m, struct clo_range x)
 	int ret = map_shown(m, x);
 
 	if (ret) {
-		(void)map_hidden(m, x);
+		(void)map_hidden(m, x, false);
 		clo_stat_add(&m->set->stuck_pages, clo_range_len(x));
 	}
 	mark(m, m->shown, x, ret == 0);
@@ -153,12 +165,12 @@ static int remap_install(struct view_map *m)
 	m->want = clo_alloc_sparse(words * sizeof(*m->want));
 	if (!m->shown || !m->want)
 		return -ENOMEM;
-	return map_hidden(m, m->r);
+	return map_hidden(m, m->r, false);
 }
 
 static int remap_hide(struct view_map *m, struct clo_range x)
 {
-	return map_hidden(m, x);
+	return map_hidden(m, x, false);
 }
 
 static void remap_hide_commit(struct view_map *m, struct clo_range x)
@@ -206,12 +218,12 @@ static struct clo_range whole_runs(const struct view_map *m, struct clo_range x)
 
 static void remap_drop(struct view_map *m, struct clo_range x)
 {
-	if (map_hidden(m, x) != 0) {
+	if (map_hidden(m, x, false) != 0) {
 		x = whole_runs(m, x);
 		clo_stat_add(&m->set->stuck_pages, clo_range_len(x));
 		/* Somebody took the spare VMA: out of reach all the same, though a touch is
 		 * SIGSEGV. */
-		if (map_hidden(m, x) != 0)
+		if (map_hidden(m, x, true) != 0)
 			(void)mprotect(view_addr(m, x.start), view_bytes(x), PROT_NONE);
 	}
 	for (struct clo_range rest = x; rest.start < rest.end;) {
