@@ -93,7 +93,7 @@ struct clo_gmem_binding {
  * not a multiple of the huge page); HUGETLB|INIT_SHARED; page_order without HUGETLB, or not 9 or
  * 18; owner. No upper limit: 2^63-4096 is fine (facts of KVM), memory is used for what is touched.
  * -ENOMEM. One reference: the "file". @vh may be NULL: no host view, mmap and host access are
- * -EOPNOTSUPP.
+ * EOPNOTSUPP.
  */
 int clo_gmem_create(struct clo_pagedb *db, struct clo_view_host *vh,
 		    const struct clo_gmem_config *cfg, struct clo_gmem **out) CLO_MUST_USE;

@@ -5,7 +5,7 @@
  * the state is judged; where the module has a break switch, its harm must be found.
  */
 #include "gmem/gmem_test.h"
-#include "sync/sync_test_dfs.h"
+#include "harness/dfs.h"
 
 #define FRAMES 4U
 #define FROZEN 1U

@@ -5,16 +5,23 @@
  */
 #include "gmem/gmem_test.h"
 
+/*
+ * Reached by t_punch() and t_allocate():
+ * errno: clo_gmem_fallocate -EAGAIN -ENOMEM: huge_hole_over_a_pinned_page, allocate_does_not_touch
+ */
+
 #define KEEP  CLO_FALLOC_KEEP_SIZE
 #define PUNCH (CLO_FALLOC_KEEP_SIZE | CLO_FALLOC_PUNCH_HOLE)
 #define P     4096LL
 #define H     (2LL << 20)
 
-static const struct fallocate_row {
+struct fallocate_row {
 	int mode;
 	int64_t off, len;
 	int small, huge; /* a file of 8 pages; one of 4 huge pages */
-} fallocate_rows[] = {
+};
+
+static const struct fallocate_row fallocate_rows[] = {
 	{ KEEP, 0, 4 * H, -EINVAL, 0 },
 	{ KEEP, 0, 8 * P, 0, -EINVAL },
 	{ KEEP, 7 * P, P, 0, -EINVAL },

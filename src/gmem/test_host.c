@@ -46,12 +46,14 @@ static int get(struct clo_gmem *g, uint64_t off)
 	return ret ? ret : value;
 }
 
-static const struct mmap_row {
+struct mmap_row {
 	const char *what;
 	uint64_t flags, off, len;
 	bool shared;
 	int err, soft_err;
-} mmap_rows[] = {
+};
+
+static const struct mmap_row mmap_rows[] = {
 	{ "all", T_MMAP_ANY, 0, 8 * P, true, 0, -EOPNOTSUPP },
 	{ "last page", T_MMAP_ANY, 7 * P, P, true, 0, -EOPNOTSUPP },
 	{ "private file", CLO_GMEM_MMAP, 0, 8 * P, true, 0, -EOPNOTSUPP },

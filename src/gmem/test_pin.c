@@ -5,10 +5,12 @@
  */
 #include "gmem/gmem_test.h"
 
-static const struct pin_row {
+struct pin_row {
 	uint64_t off, len;
 	int err;
-} pin_rows[] = {
+};
+
+static const struct pin_row pin_rows[] = {
 	{ 0, 8 * 4096, 0 },          { 7 * 4096, 4096, 0 },           { 0, 0, -EINVAL },
 	{ 8 * 4096, 4096, -EINVAL }, { 7 * 4096, 2 * 4096, -EINVAL }, { 1, 4096, -EINVAL },
 	{ 0, 4095, -EINVAL },        { ~4095ULL, 8192, -EINVAL },     { 4096, ~4095ULL, -EINVAL },

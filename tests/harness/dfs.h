@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * harness/dfs.h - all schedules of a small program with few preemptions, depth first, in as few
+ * lines as can be: for the explorer tests of modules that module explore is built on. Explorer
+ * build only.
+ */
+#ifndef CLO_HARNESS_DFS_H
+#define CLO_HARNESS_DFS_H
+
+#include "harness/test.h"
+#include "sync/sync.h"
+
+#define DFS_DEPTH   4096U
+#define DFS_THREADS 8U
+
+struct dfs_node {
+	uint32_t option[DFS_THREADS]; /* the first is no preemption */
+	uint32_t count;
+	uint32_t taken;
+	uint32_t preemptions; /* before this choice */
+	bool free;            /* to choose another is no preemption */
+};
+
+struct dfs {
+	void (*main_fn)(void *arg);
+	void *arg;
+	int (*on_step)(void *arg, const struct clo_sched_step *step);
+	uint32_t bound;
+	uint64_t max_steps;
+	bool rcu_last;
+	/* Results. */
+	uint64_t runs;
+	uint64_t steps;
+	uint64_t ends[CLO_SCHED_END_COUNT];
+	struct clo_sched_result last;
+	/* Private. */
+	struct dfs_node node[DFS_DEPTH];
+	uint32_t len;
+	uint32_t at;
+};
+
+static inline uint32_t dfs_cost(const struct dfs_node *n, uint32_t taken)
+{
+	return n->preemptions + (taken > 0 && !n->free ? 1 : 0);
+}
+
+static inline int dfs_choose(void *arg, const struct clo_sched_choice *c)
+{
+	struct dfs *d = arg;
+	struct dfs_node *n = &d->node[d->at];
+
+	if (d->at == d->len) {
+		CHECK(d->len < DFS_DEPTH && c->count <= DFS_THREADS);
+		*n = (struct dfs_node){ .free = !c->current_can_run || c->current_yields };
+		n->preemptions = d->at ? dfs_cost(n - 1, (n - 1)->taken) : 0;
+		/* A spinner goes last. */
+		if (c->current_can_run && !c->current_yields)
+			n->option[n->count++] = c->current;
+		for (uint32_t i = 0; i < c->count; i++)
+			if (!c->current_can_run || c->threads[i] != c->current)
+				n->option[n->count++] = c->threads[i];
+		if (c->current_can_run && c->current_yields)
+			n->option[n->count++] = c->current;
+		d->len++;
+	}
+	CHECK_EQ(n->count, c->count); /* the same choices give the same run */
+	d->at++;
+	return (int)n->option[n->taken];
+}
+
+static inline bool dfs_next(struct dfs *d)
+{
+	for (; d->len > 0; d->len--) {
+		struct dfs_node *n = &d->node[d->len - 1];
+
+		if (n->taken + 1 < n->count && dfs_cost(n, n->taken + 1) <= d->bound) {
+			n->taken++;
+			return true;
+		}
+	}
+	return false;
+}
+
+/* Until @stop (an end; CLO_SCHED_END_COUNT: none) is met: true. The run can be repeated by
+ * dfs_again(). */
+static inline bool dfs_search(struct dfs *d, enum clo_sched_end stop)
+{
+	struct clo_sched_config config = { .arg = d,
+					   .choose = dfs_choose,
+					   .on_step = d->on_step,
+					   .rcu_last = d->rcu_last,
+					   .max_steps = d->max_steps };
+
+	do {
+		d->at = 0;
+		CHECK_OK(clo_sched_run(&config, d->main_fn, d->arg, &d->last));
+		d->runs++;
+		d->steps += d->last.steps;
+		d->ends[d->last.end]++;
+		if (d->last.end == stop)
+			return true;
+	} while (dfs_next(d));
+	return false;
+}
+
+static inline void dfs_again(struct dfs *d)
+{
+	struct clo_sched_config config = { .arg = d,
+					   .choose = dfs_choose,
+					   .on_step = d->on_step,
+					   .rcu_last = d->rcu_last,
+					   .max_steps = d->max_steps };
+
+	d->at = 0;
+	CHECK_OK(clo_sched_run(&config, d->main_fn, d->arg, &d->last));
+}
+
+#endif
