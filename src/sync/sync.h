@@ -13,23 +13,7 @@
 #ifndef CLO_SYNC_SYNC_H
 #define CLO_SYNC_SYNC_H
 
-#include "base/base.h"
-
-/* Lock ranks: a thread may only take a lock of a higher rank than all it holds (checked when
- * CLO_TEST). */
-enum clo_rank {
-	CLO_RANK_HOST,  /* list of VMs and guest_memfds of a host */
-	CLO_RANK_VM,    /* VM-wide: vCPU list, listeners */
-	CLO_RANK_SLOTS, /* memslots of a VM (rwlock) */
-	CLO_RANK_GFNS,  /* gfn ranges of a VM that owns its attribute */
-	CLO_RANK_RANGE, /* index ranges of guest_memfds; several may be held, in address order */
-	CLO_RANK_VIEW,  /* host views of a gmem */
-	CLO_RANK_ATTR,  /* writers of an attribute store */
-	CLO_RANK_TABLE, /* page-table page allocation and release */
-	CLO_RANK_PAGE,  /* frame pool */
-	CLO_RANK_LEAF,  /* pin registry, counters; takes nothing else */
-	CLO_RANK_COUNT
-};
+#include "sync/sync_ranks.h"
 
 #ifdef CLO_SYNC_EXPLORE
 #include "sync/sync_explore.h"
@@ -38,39 +22,55 @@ enum clo_rank {
 #endif
 
 /*
- * What both parts provide (types are complete so that they can be embedded; fields are private to
- *sync):
+ * What both parts provide. Types are complete so that they can be embedded; their fields are
+ * private.
  *
- * struct clo_a32, clo_a64, clo_aptr: shared atomics. Zero-filled memory is a valid atomic of value
- *0. uint32_t clo_a32_get(const struct clo_a32 *a)		also _relaxed, _sc void
- *clo_a32_set(struct clo_a32 *a, uint32_t v)	also _relaxed, _sc uint32_t clo_a32_add(a, v),
- *clo_a32_sub, clo_a32_or, clo_a32_and, clo_a32_xchg: return the OLD value bool	 clo_a32_cas(a,
- *uint32_t *expected, uint32_t desired): strong; on failure *expected = seen the same for clo_a64_*
- *(uint64_t); clo_aptr_get/_set/_xchg/_cas with void * (cas: void **expected) void clo_fence(void)
- *seq_cst fence
+ * Atomics: struct clo_a32, clo_a64 (uint32_t, uint64_t) and clo_aptr (void *). Zero-filled memory
+ * is an atomic of value 0. For a32, and the others alike:
  *
- * struct clo_mutex:  clo_mutex_init(m, rank, name), _destroy, _lock, _trylock (bool), _unlock
- * struct clo_rwlock: clo_rwlock_init(l, rank, name), _destroy, _rdlock, _wrlock, _unlock
- * struct clo_cond:   clo_cond_init, _destroy, _wait(c, m), bool _timedwait(c, m, deadline_ns of
- *clo_now_ns: false = timed out; in the explorer time passes only when nothing else can run),
- *_broadcast struct clo_rangelock: clo_rangelock_init(l, rank, name), _destroy, void
- *clo_rangelock_lock(l, struct clo_range r, struct clo_rangelock_hold *h)	exclusive; waits
- *while any overlapping hold exists void clo_rangelock_unlock(l, h) (a small mutex + list of holds
- *(caller's memory) + cond; disjoint ranges run in parallel; several range locks of one thread are
- *taken in address order by the caller)
+ * - void clo_a32_init(a, v): before anyone else can reach @a. No order, no scheduling point.
+ * - uint32_t clo_a32_get(const a), also _relaxed and _sc
+ * - void clo_a32_set(a, v), also _relaxed and _sc
+ * - uint32_t clo_a32_add(a, v), _sub, _or, _and, _xchg: the OLD value. Pointers have _xchg only.
+ * - bool clo_a32_cas(a, uint32_t *expected, uint32_t desired): strong; on failure *expected =
+ *   seen
+ * - void clo_fence(void): seq_cst
  *
- * RCU: clo_rcu_read_lock(), clo_rcu_read_unlock() (nestable, any thread, no registration by the
- *caller), clo_rcu_synchronize(), struct clo_rcu_head, clo_rcu_defer(head, void (*fn)(struct
- *clo_rcu_head *)), clo_rcu_barrier() (waits for all deferred calls). Pointers under RCU are
- *clo_aptr get/set.
+ * Locks. They have a rank and a name (a string that stays):
  *
- * void clo_relax(void): one turn of a spin loop. In the explorer the caller runs again only after
- *another thread has made a step; when all runnable threads are in clo_relax the run is a livelock
- *(I7). void clo_sync_point(const char *what, uint64_t value): explorer: scheduling point for an
- *access that is not one of the above (guest memory, a host touch); threads: nothing. void
- *clo_note(const char *what, uint64_t value): explorer: adds a line to the current step of the
- *trace, no scheduling point; threads: nothing. int clo_thread_create(struct clo_thread *t, void
- **(*fn)(void *), void *arg), clo_thread_join(t): 0 or -errno.
+ * - struct clo_mutex: clo_mutex_init(m, rank, name), _destroy(m), _lock(m), bool _trylock(m),
+ *   _unlock(m)
+ * - struct clo_rwlock: clo_rwlock_init(l, rank, name), _destroy(l), _rdlock(l), _wrlock(l),
+ *   _unlock(l). Writers go first, so a read lock does not nest.
+ * - struct clo_cond: clo_cond_init(c), _destroy(c), _wait(c, m), _broadcast(c), and bool
+ *   _timedwait(c, m, deadline): false when clo_now_ns() has reached the deadline. In the explorer
+ *   time passes only when nothing else can run.
+ * - struct clo_rangelock: clo_rangelock_init(l, rank, name), _destroy(l), _unlock(l, h), and void
+ *   _lock(l, struct clo_range r, struct clo_rangelock_hold *h): waits while any hold overlaps @r.
+ *   @h is the caller's memory. Of several, the caller takes them in the order of (address,
+ *   start).
+ *
+ * RCU. Pointers under it are clo_aptr get and set:
+ *
+ * - void clo_rcu_read_lock(void), clo_rcu_read_unlock(void): nest; any thread, without
+ *   registration
+ * - void clo_rcu_synchronize(void): waits for all sections that have begun
+ * - void clo_rcu_defer(struct clo_rcu_head *head, void (*fn)(struct clo_rcu_head *)): calls fn
+ *   later
+ * - void clo_rcu_barrier(void): waits for all deferred calls. Not from one.
+ *
+ * Others:
+ *
+ * - void clo_relax(void): one turn of a spin loop. In the explorer the caller goes on only after
+ *   another thread has made progress since its last turn; when all that can run are there, it is
+ *   a livelock (I7).
+ * - void clo_sync_point(const char *what, uint64_t value): a scheduling point for an access that
+ *   is not one of the above (guest memory, a host touch). Threads: nothing.
+ * - void clo_note(const char *what, uint64_t value): a line in the trace, at the current step; no
+ *   scheduling point. Threads: nothing.
+ * - int clo_thread_create(struct clo_thread *t, void *(*fn)(void *), void *arg): 0, or what
+ *   pthread_create() says (negative). The thread gets no signals but those it causes itself.
+ * - int clo_thread_join(struct clo_thread *t): 0, or what pthread_join() says.
  */
 
 /*

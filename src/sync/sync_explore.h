@@ -10,6 +10,7 @@
 #ifndef CLO_SYNC_SYNC_EXPLORE_H
 #define CLO_SYNC_SYNC_EXPLORE_H
 
+#include "sync/sync_ranks.h"
 #include "sync/sync_sched.h"
 
 struct clo_a32 {

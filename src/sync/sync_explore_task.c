@@ -129,22 +129,34 @@ bool clo_run_grace_over(uint64_t grace)
 	return older_reader(grace) == 0;
 }
 
+static bool can_wake(const struct clo_task *t)
+{
+	return (t->signaled || t->timed_out) && mutex_owner(t->op.obj2) == 0;
+}
+
+static bool can_call(void)
+{
+	return clo_run.defer_first && clo_run_grace_over(clo_run.defer_first->grace);
+}
+
 bool clo_run_can(const struct clo_task *t)
 {
+	const struct clo_sched_op *op = &t->op;
+
 	if (t->finished)
 		return false;
 	/* clang-format off */
-	switch (t->op.kind) {
-	case CLO_OP_LOCK:	return mutex_owner(t->op.obj) == 0;
-	case CLO_OP_RDLOCK:	return rwlock_owner(t->op.obj, true) == 0;
-	case CLO_OP_WRLOCK:	return rwlock_owner(t->op.obj, false) == 0;
-	case CLO_OP_RANGE_LOCK:	return range_owner(t->op.obj, clo_range(t->op.arg, t->op.arg2)) == 0;
-	case CLO_OP_COND_WAKE:	return (t->signaled || t->timed_out) && mutex_owner(t->op.obj2) == 0;
-	case CLO_OP_RCU_WAIT:	return clo_run_grace_over(t->grace);
-	case CLO_OP_RCU_BARRIER:return clo_run.defer_made >= t->grace;
-	case CLO_OP_RCU_CALL:	return clo_run.defer_first && clo_run_grace_over(clo_run.defer_first->grace);
-	case CLO_OP_JOIN:	return clo_run.task[t->op.arg].finished;
-	case CLO_OP_RELAX:	return clo_run.progress - t->progress != t->relax_seen;
+	switch (op->kind) {
+	case CLO_OP_LOCK:	 return mutex_owner(op->obj) == 0;
+	case CLO_OP_RDLOCK:	 return rwlock_owner(op->obj, true) == 0;
+	case CLO_OP_WRLOCK:	 return rwlock_owner(op->obj, false) == 0;
+	case CLO_OP_RANGE_LOCK:	 return range_owner(op->obj, clo_range(op->arg, op->arg2)) == 0;
+	case CLO_OP_COND_WAKE:	 return can_wake(t);
+	case CLO_OP_RCU_WAIT:	 return clo_run_grace_over(t->grace);
+	case CLO_OP_RCU_BARRIER: return clo_run.defer_made >= t->grace;
+	case CLO_OP_RCU_CALL:	 return can_call();
+	case CLO_OP_JOIN:	 return clo_run.task[op->arg].finished;
+	case CLO_OP_RELAX:	 return clo_run.progress - t->progress != t->relax_seen;
 	case CLO_OP_START:
 	case CLO_OP_READ:
 	case CLO_OP_WRITE:

@@ -12,11 +12,20 @@
 #include <stdio.h>
 
 #ifdef CLO_TEST
+/* clang-format off */
 static const char *const rank_name[CLO_RANK_COUNT] = {
-	[CLO_RANK_HOST] = "HOST",   [CLO_RANK_VM] = "VM",     [CLO_RANK_SLOTS] = "SLOTS",
-	[CLO_RANK_RANGE] = "RANGE", [CLO_RANK_VIEW] = "VIEW", [CLO_RANK_ATTR] = "ATTR",
-	[CLO_RANK_TABLE] = "TABLE", [CLO_RANK_PAGE] = "PAGE", [CLO_RANK_LEAF] = "LEAF",
+	[CLO_RANK_HOST]  = "HOST",
+	[CLO_RANK_VM]    = "VM",
+	[CLO_RANK_SLOTS] = "SLOTS",
+	[CLO_RANK_GFNS]  = "GFNS",
+	[CLO_RANK_RANGE] = "RANGE",
+	[CLO_RANK_VIEW]  = "VIEW",
+	[CLO_RANK_ATTR]  = "ATTR",
+	[CLO_RANK_TABLE] = "TABLE",
+	[CLO_RANK_PAGE]  = "PAGE",
+	[CLO_RANK_LEAF]  = "LEAF",
 };
+/* clang-format on */
 
 static const char *name_of_rank(struct clo_lock_id id)
 {

@@ -11,6 +11,7 @@
 
 #include <pthread.h>
 
+#include "sync/sync_ranks.h"
 #include "sync/sync_threads_atomic.h"
 
 #ifdef __has_feature
