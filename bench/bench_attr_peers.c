@@ -64,12 +64,12 @@ void peer_bitmap_init(struct peer_bitmap *p, uint64_t npages)
 		bench_die("no memory");
 }
 
-static void word_set(uint64_t *word, uint64_t mask, bool is_private)
+static void word_set(struct clo_a64 *word, uint64_t mask, bool is_private)
 {
 	if (is_private)
-		__atomic_fetch_or(word, mask, __ATOMIC_RELAXED);
+		clo_a64_or(word, mask);
 	else
-		__atomic_fetch_and(word, ~mask, __ATOMIC_RELAXED);
+		clo_a64_and(word, ~mask);
 }
 
 void peer_bitmap_set(struct peer_bitmap *p, struct clo_range r, bool is_private)
@@ -94,7 +94,7 @@ uint64_t peer_bitmap_private(const struct peer_bitmap *p, struct clo_range r)
 
 	/* Ends on whole words suffice here. */
 	for (uint64_t i = r.start / 64; i < r.end / 64; i++)
-		pages += (unsigned)__builtin_popcountll(p->word[i]);
+		pages += (unsigned)__builtin_popcountll(clo_a64_get_relaxed(&p->word[i]));
 	return pages;
 }
 

@@ -10,6 +10,7 @@
 #define CLO_BENCH_BENCH_ATTR_PEERS_H
 
 #include "base/base.h"
+#include "sync/sync.h"
 
 struct peer_array {
 	uint64_t *at; /* [0, at[0]) is shared, [at[0], at[1]) private, ... */
@@ -43,7 +44,7 @@ static inline bool peer_array_is_private(const struct peer_array *p, uint64_t in
 }
 
 struct peer_bitmap {
-	uint64_t *word;
+	struct clo_a64 *word;
 	uint64_t npages;
 };
 
@@ -54,7 +55,7 @@ void peer_bitmap_free(struct peer_bitmap *p);
 
 static inline bool peer_bitmap_is_private(const struct peer_bitmap *p, uint64_t index)
 {
-	return __atomic_load_n(&p->word[index / 64], __ATOMIC_ACQUIRE) >> (index % 64) & 1;
+	return clo_a64_get(&p->word[index / 64]) >> (index % 64) & 1;
 }
 
 #endif
