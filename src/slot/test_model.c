@@ -2,7 +2,7 @@
 /*
  * slot/test_model.c - random requests against a table of gfns, and many slots.
  */
-#include "slot/slot_test.h"
+#include "slot/test_fixture.h"
 
 #define IDS  12U
 #define GFNS 64U

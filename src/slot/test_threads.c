@@ -6,7 +6,7 @@
  * A toy stage-2: one entry a gfn. A "fault" maps the slot's life number there; when a delete or
  * move has returned, nothing of the old slot may be in the table, now or later.
  */
-#include "slot/slot_test.h"
+#include "slot/test_fixture.h"
 
 #define GFNS    64U
 #define FAULTS  2U

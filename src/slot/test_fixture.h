@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * slot/slot_test.h - a VM's slots for tests, with flush and write_protect counted, and files to
+ * slot/test_fixture.h - a VM's slots for tests, with flush and write_protect counted, and files to
  * bind.
  */
-#ifndef CLO_SLOT_TEST_H
-#define CLO_SLOT_TEST_H
+#ifndef CLO_SLOT_TEST_FIXTURE_H
+#define CLO_SLOT_TEST_FIXTURE_H
 
 #include "slot/slot.h"
 
