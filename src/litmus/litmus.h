@@ -301,4 +301,88 @@ const char *clo_litmus_op_name(enum clo_litmus_code code);
 bool clo_litmus_op_is_guest(enum clo_litmus_code code);
 const char *clo_litmus_counter_name(enum clo_litmus_counter c);
 
+/* ---- Running a program (litmus_setup.c, litmus_exec.c, litmus_judge.c) ---- */
+
+/* How one operation ended. */
+struct clo_litmus_result {
+	uint8_t ran; /* 0: not reached, or skipped */
+	uint8_t skipped;
+	uint8_t differs;
+	uint8_t pages; /* enum clo_litmus_kind, of get_attributes */
+	int32_t error; /* 0 or -errno */
+	uint32_t exit; /* enum clo_exit_reason */
+	uint32_t cause;
+	uint64_t value;
+};
+/* Does @r count as @o? */
+bool clo_litmus_matches(const struct clo_litmus_result *r, const struct clo_litmus_outcome *o);
+/* The most telling outcome of @r: what a report prints. */
+struct clo_litmus_outcome clo_litmus_outcome_of(const struct clo_litmus_result *r,
+						enum clo_litmus_code code);
+
+/* A program set up on a host of its own. The program must outlive it. */
+struct clo_litmus_run;
+
+#define CLO_LITMUS_WHY 256
+/*
+ * Build host, VMs, files, memslots and listeners, then run the prologue. @view: CLO_HOST_VIEW_* for
+ * a program that names none. @why (may be NULL, else CLO_LITMUS_WHY bytes) says what did not work.
+ * -EINVAL: the initial state cannot be made so, or a prologue operation did not end as it must.
+ * -ENOMEM. On failure nothing is left.
+ */
+int clo_litmus_setup(const struct clo_litmus *p, uint32_t view, struct clo_litmus_run **out,
+		     char *why) CLO_MUST_USE;
+/* Destroys everything; no thread of it runs. NULL is allowed. */
+void clo_litmus_teardown(struct clo_litmus_run *r);
+
+/* All operations of one thread, in order. One caller at a time per thread. */
+void clo_litmus_run_thread(struct clo_litmus_run *r, unsigned thread);
+/* One operation: for a run in the order of the rows. */
+void clo_litmus_run_op(struct clo_litmus_run *r, unsigned thread, unsigned op);
+/*
+ * All threads at once, by clo_thread_create; in the explorer the scheduler takes them from there.
+ * 0, or -errno when a thread cannot be made: -EAGAIN, -ENOMEM (those that were made have ended).
+ */
+int clo_litmus_run_threads(struct clo_litmus_run *r) CLO_MUST_USE;
+/* All threads by the rows, one operation after the other. */
+void clo_litmus_run_rows(struct clo_litmus_run *r);
+
+const struct clo_litmus_result *clo_litmus_result(const struct clo_litmus_run *r, unsigned thread,
+						  unsigned op);
+/* For checks of the whole state. */
+struct clo_host *clo_litmus_host(const struct clo_litmus_run *r);
+struct clo_vm *clo_litmus_vm(const struct clo_litmus_run *r, unsigned vm);
+
+struct clo_litmus_verdict {
+	bool holds;
+	uint32_t sometimes; /* bit n: condition n is a "sometimes" and was true in this run */
+	uint8_t thread, op; /* whose result was none of the expected, or CLO_LITMUS_NONE */
+	uint8_t final;      /* the condition that was violated, or CLO_LITMUS_NONE */
+	char outcome[CLO_LITMUS_WHY]; /* named results, "vCPU0:r0=0x7 VMM:c=ok": runs are counted by
+					 it */
+	char why[CLO_LITMUS_WHY];     /* "" when it holds */
+};
+/* After all threads have ended, before teardown, once. Reads contents through a vCPU of its own. */
+void clo_litmus_judge(struct clo_litmus_run *r, struct clo_litmus_verdict *out);
+
+/* ---- Files and counts (litmus_file.c) ---- */
+
+/* Read and parse @path. What is wrong is printed on @err. -errno of opening and reading; as clo_litmus_parse(). */
+int clo_litmus_read(const char *path, struct clo_litmus **out, FILE *err) CLO_MUST_USE;
+
+#define CLO_LITMUS_TALLY_MAX 64
+struct clo_litmus_tally_outcome {
+	uint64_t times;
+	char text[CLO_LITMUS_WHY];
+};
+/* Outcomes with their counts. Zero-filled is empty; big: not for a stack. */
+struct clo_litmus_tally {
+	uint64_t runs, others;
+	unsigned count;
+	struct clo_litmus_tally_outcome outcomes[CLO_LITMUS_TALLY_MAX];
+};
+void clo_litmus_tally_add(struct clo_litmus_tally *t, const char *outcome);
+void clo_litmus_tally_sort(struct clo_litmus_tally *t); /* most frequent first */
+void clo_litmus_tally_print(struct clo_litmus_tally *t, FILE *out);
+
 #endif

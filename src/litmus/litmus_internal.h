@@ -152,6 +152,13 @@ bool clo_lit_outcome_of(struct clo_lit *l, enum clo_litmus_code code,
 /* Index of the operation whose result has this name (litmus_op.c). */
 bool clo_lit_reg(struct clo_lit *l, const struct clo_litmus_thread *t, uint8_t *op);
 
+/* ---- text of parts (litmus_print.c), cut to fit ---- */
+
+#define CLO_LIT_OUTCOME_MAX 32
+void clo_lit_format_op(const struct clo_litmus *p, unsigned thread, unsigned op, char *out,
+		       size_t size);
+void clo_lit_format_outcome(struct clo_litmus_outcome o, char out[CLO_LIT_OUTCOME_MAX]);
+
 /* ---- the parser's parts: false after an error ---- */
 
 bool clo_lit_parse_init(struct clo_lit *l); /* litmus_init.c: { ... } */

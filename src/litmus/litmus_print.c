@@ -152,6 +152,23 @@ void clo_litmus_print_op(const struct clo_litmus *p, unsigned thread, unsigned o
 	fputs(out.text, f);
 }
 
+void clo_lit_format_op(const struct clo_litmus *p, unsigned thread, unsigned op, char *out,
+		       size_t size)
+{
+	struct line text = { .used = 0 };
+
+	add_op(&text, p, &p->threads[thread], &p->threads[thread].ops[op]);
+	snprintf(out, size, "%.*s", (int)(size - 1), text.text);
+}
+
+void clo_lit_format_outcome(struct clo_litmus_outcome o, char out[CLO_LIT_OUTCOME_MAX])
+{
+	struct line text = { .used = 0 };
+
+	add_outcome(&text, &o);
+	snprintf(out, CLO_LIT_OUTCOME_MAX, "%.*s", CLO_LIT_OUTCOME_MAX - 1, text.text);
+}
+
 void clo_litmus_print_outcome(struct clo_litmus_outcome o, FILE *f)
 {
 	struct line out = { .used = 0 };
