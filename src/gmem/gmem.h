@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * gmem/gmem.h - guest_memfd: folios of 4K, 2M, 1G, the up-to-date flag, allocate, punch hole,
- * bindings, host view, per-file attributes, pins with their holder's name. Errno as in facts of
- * KVM; where a file differs from KVM's, docs/design/guest-memfd.md says so and why.
+ * bindings, host view, per-file attributes, pins with their holder's name. Errno as KVM's; where a
+ * file differs from KVM's, docs/design/guest-memfd.md says so and why.
  *
  * Index = file offset >> 12. A folio exists iff its frames are not FREE: the "file map" is window
  * arithmetic. Invalidation: every change (conversion, punch hole, release) brackets itself with
@@ -91,7 +91,7 @@ struct clo_gmem_binding {
 /*
  * Create. -EINVAL: flags outside valid_flags; size <= 0 as signed 64 or not page aligned (HUGETLB:
  * not a multiple of the huge page); HUGETLB|INIT_SHARED; page_order without HUGETLB, or not 9 or
- * 18; owner. No upper limit: 2^63-4096 is fine (facts of KVM), memory is used for what is touched.
+ * 18; owner. No upper limit: 2^63-4096 is fine as in KVM, memory is used for what is touched.
  * -ENOMEM. One reference: the "file". @vh may be NULL: no host view, mmap and host access are
  * EOPNOTSUPP.
  */

@@ -244,6 +244,8 @@ static inline void t_convert(struct clo_gmem *g, struct clo_range r, bool to_pri
 			continue;
 		f = clo_frame_get(db, head);
 		if ((f.state == CLO_FRAME_PRIVATE) != to_private) {
+			if (to_private && clo_gmem_views(g))
+				CHECK_OK(clo_view_hide(clo_gmem_views(g), clo_range(i, i + 1)));
 			CHECK_OK(clo_gmem_split_block(g, i));
 			for (uint64_t k = 0; k < 1ULL << f.order; k++) {
 				if (head.n + k != pfn.n)

@@ -216,6 +216,56 @@ TEST_TIMEOUT(close_against_faults, 60)
 	}
 }
 
+/* The VMM's touches, at the level that needs no mapping: each finds zero or what it wrote itself,
+ * or is refused. */
+struct host_side {
+	struct t_host h;
+	struct clo_gmem *g;
+	struct clo_a32 stop, next;
+};
+
+static void *host_thread(void *arg)
+{
+	struct host_side *s = arg;
+	uint8_t me = (uint8_t)(1 + clo_a32_add(&s->next, 1));
+	struct clo_rand rand = { me };
+
+	while (!clo_a32_get(&s->stop)) {
+		uint64_t off = (clo_rand_below(&rand, PAGES) << 12) + 64U * me;
+		uint8_t byte = me;
+		int ret = clo_gmem_host_access(s->g, off, &byte, 1, clo_rand_next(&rand) & 1);
+
+		CHECK(ret == 0 ? byte == 0 || byte == me : ret == -EFAULT);
+	}
+	return NULL;
+}
+
+TEST_TIMEOUT(host_touches_against_holes_and_conversions, 60)
+{
+	static struct host_side s;
+	struct clo_rand rand = { 3 };
+	struct clo_thread t[2];
+
+	t_host_open(&s.h, 64, 64);
+	CHECK_OK(clo_view_host_create(s.h.db, CLO_VIEW_SOFT, &s.h.vh));
+	s.g = t_file(&s.h, PAGES, T_MMAP_ANY, 0);
+	for (unsigned i = 0; i < 2; i++)
+		CHECK_OK(clo_thread_create(&t[i], host_thread, &s));
+	for (unsigned n = 0; n < ROUNDS; n++) {
+		uint64_t start = clo_rand_below(&rand, PAGES);
+
+		if (n % 4 == 0)
+			CHECK_OK(t_punch(s.g, start, PAGES - start));
+		else
+			t_convert(s.g, clo_range(start, start + 1), n & 1);
+	}
+	clo_a32_set(&s.stop, 1);
+	for (unsigned i = 0; i < 2; i++)
+		CHECK_OK(clo_thread_join(&t[i]));
+	clo_gmem_release(s.g);
+	t_host_close(&s.h);
+}
+
 /* Writers of one page through get_folio: its zeroing must not wipe out what another thread has
  * written since (mail 4's race). */
 struct zero_race {

@@ -10,6 +10,8 @@
 #include "harness/test.h"
 #include "sync/sync.h"
 
+#ifdef CLO_SYNC_EXPLORE
+
 #define DFS_DEPTH   4096U
 #define DFS_THREADS 8U
 
@@ -114,5 +116,7 @@ static inline void dfs_again(struct dfs *d)
 	d->at = 0;
 	CHECK_OK(clo_sched_run(&config, d->main_fn, d->arg, &d->last));
 }
+
+#endif /* CLO_SYNC_EXPLORE */
 
 #endif
