@@ -112,7 +112,7 @@ static inline int owner_convert(struct owner *o, struct clo_range r, bool to_pri
 	owner_set(o, r, OWNER_TRANSIT);
 	for (uint64_t i = r.start; i < r.end; i += step)
 		o->locked[i] = clo_page_lock(o->db, owner_pfn(o, i), NULL);
-	if (to_private)
+	if (to_private && !clo_broken(CLO_BREAK_VIEW_ZAP))
 		ret = clo_view_hide(o->vs, r);
 	for (uint64_t i = r.start; i < r.end; i += step) {
 		if (!o->locked[i])
