@@ -171,21 +171,21 @@ void clo_clock_fake(uint64_t ns);
 /* clang-format off */
 enum clo_break {
 	CLO_BREAK_NONE,
-	CLO_BREAK_INVAL_SEQ,	   /* fault: do not ask the invalidation sequence before mapping (I5, I1) */
-	CLO_BREAK_FROZEN_WAIT,	   /* zap: do not wait for a frozen entry (I5) */
-	CLO_BREAK_TLB_FLUSH,	   /* zap: skip the shoot-down (I5) */
-	CLO_BREAK_TLB_WAIT,	   /* shoot-down: do not wait for vCPUs in guest mode (I5) */
-	CLO_BREAK_PAGE_RMAP,	   /* map: do not claim the frame for one guest and one gfn (I1) */
-	CLO_BREAK_PIN_CHECK,	   /* conversion: ignore pins (I2) */
-	CLO_BREAK_VIEW_ZAP,	   /* conversion: leave the host view mapped (I2) */
-	CLO_BREAK_ZERO,		   /* allocation, conversion: do not zero where the policy says so (I3) */
+	CLO_BREAK_INVAL_SEQ,       /* fault: map without asking the sequence again (I5, I1) */
+	CLO_BREAK_FROZEN_WAIT,     /* zap: do not wait for a frozen entry (I5) */
+	CLO_BREAK_TLB_FLUSH,       /* zap: skip the shoot-down (I5) */
+	CLO_BREAK_TLB_WAIT,        /* shoot-down: do not wait for vCPUs in guest mode (I5) */
+	CLO_BREAK_PAGE_RMAP,       /* map: do not claim the frame for one guest and gfn (I1) */
+	CLO_BREAK_PIN_CHECK,       /* conversion: ignore pins (I2) */
+	CLO_BREAK_VIEW_ZAP,        /* conversion: leave the host view mapped (I2) */
+	CLO_BREAK_ZERO,            /* allocation, conversion: do not zero (I3) */
 	CLO_BREAK_FREE_BEFORE_ZAP, /* punch hole: free frames before the zap (I5, I3) */
-	CLO_BREAK_UNDO,		   /* conversion: skip the roll-back of a failed step (I6) */
+	CLO_BREAK_UNDO,            /* conversion: skip the roll-back of a failed step (I6) */
 	CLO_BREAK_MISMATCH_RETRY,  /* fault: retry a private/shared mismatch, no exit (I7) */
-	CLO_BREAK_PRESERVE,	   /* conversion: clear content that the policy preserves (I4) */
-	CLO_BREAK_RANGE_LOCK,	   /* conversion: do not lock the range against others (I6) */
-	CLO_BREAK_SLOT_SYNC,	   /* slot deletion: do not wait for readers of the old array (I5) */
-	CLO_BREAK_PREPARE_LOCK,	   /* folio preparation: no folio lock while zeroing (I3, I4) */
+	CLO_BREAK_PRESERVE,        /* conversion: clear what the policy preserves (I4) */
+	CLO_BREAK_RANGE_LOCK,      /* conversion: do not lock the range (I6) */
+	CLO_BREAK_SLOT_SYNC,       /* slot deletion: do not wait for readers (I5) */
+	CLO_BREAK_PREPARE_LOCK,    /* folio preparation: no folio lock while zeroing (I3, I4) */
 	CLO_BREAK_COUNT
 };
 /* clang-format on */

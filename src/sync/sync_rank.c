@@ -59,9 +59,26 @@ static bool is_after(const struct clo_held *h, const void *lock, struct clo_lock
 	return h->lock == lock ? h->at < at : (uintptr_t)h->lock < (uintptr_t)lock;
 }
 
+static uint32_t over_grace;
+static uint32_t in_section;
+
+/* Add @rank to one of the two sets. seq_cst: of two threads that add at once, one sees the other.
+ */
+static bool is_in_both(uint32_t *set, const uint32_t *other, struct clo_lock_id id)
+{
+	uint32_t bit = 1U << id.rank;
+
+	if (!(__atomic_load_n(set, __ATOMIC_RELAXED) & bit))
+		__atomic_fetch_or(set, bit, __ATOMIC_SEQ_CST);
+	return __atomic_load_n(other, __ATOMIC_SEQ_CST) & bit;
+}
+
 void clo_rank_want(const void *lock, struct clo_lock_id id, uint64_t at)
 {
 	const struct clo_held_list *l = clo_rank_self();
+
+	if (l->rcu_depth > 0 && is_in_both(&in_section, &over_grace, id))
+		violation("a grace period is waited for under this rank: wants", id, NULL);
 
 	for (unsigned i = 0; i < l->count; i++)
 		if (!is_after(&l->held[i], lock, id, at))
@@ -113,9 +130,13 @@ void clo_rcu_nest(int by)
 
 void clo_rcu_outside(const char *what)
 {
+	const struct clo_held_list *l = clo_rank_self();
 	char text[128];
 
-	if (clo_rank_self()->rcu_depth == 0)
+	for (unsigned i = 0; i < l->count; i++)
+		if (is_in_both(&over_grace, &in_section, l->held[i].id))
+			violation("read sections wait for this rank: has", l->held[i].id, NULL);
+	if (l->rcu_depth == 0)
 		return;
 	snprintf(text, sizeof(text), "%s() in a read section would wait for itself", what);
 	clo_rank_die(text);

@@ -197,6 +197,33 @@ EXPECT_SIGNAL(barrier_in_a_read_section, SIGABRT)
 	clo_rcu_barrier();
 }
 
+EXPECT_SIGNAL(lock_in_a_section_then_over_a_grace_period, SIGABRT)
+{
+	init();
+	clo_rcu_read_lock();
+	clo_mutex_lock(&mutex[CLO_RANK_TABLE]);
+	clo_mutex_unlock(&mutex[CLO_RANK_TABLE]);
+	clo_rcu_read_unlock();
+	clo_mutex_lock(&mutex[CLO_RANK_VM]);
+	clo_rcu_synchronize();
+	clo_mutex_lock(&mutex[CLO_RANK_TABLE]);
+	clo_rcu_synchronize();
+}
+
+EXPECT_SIGNAL(lock_over_a_grace_period_then_in_a_section, SIGABRT)
+{
+	init();
+	clo_mutex_lock(&mutex[CLO_RANK_TABLE]);
+	clo_rcu_synchronize();
+	clo_mutex_unlock(&mutex[CLO_RANK_TABLE]);
+	clo_rcu_read_lock();
+	clo_mutex_lock(&mutex[CLO_RANK_PAGE]);
+	clo_mutex_lock(&mutex[CLO_RANK_LEAF]);
+	clo_mutex_unlock(&mutex[CLO_RANK_LEAF]);
+	clo_mutex_unlock(&mutex[CLO_RANK_PAGE]);
+	clo_mutex_lock(&mutex[CLO_RANK_TABLE]);
+}
+
 EXPECT_SIGNAL(end_of_no_read_section, SIGABRT)
 {
 	clo_rcu_read_lock();
