@@ -98,11 +98,10 @@ static enum clo_fault_end get_backing(const struct clo_slot *slot, struct clo_fa
 
 	b->writable = !(slot->flags & CLO_MEM_READONLY);
 	if (!f->is_private && !(slot->flags & CLO_MEMSLOT_GMEM_ONLY)) {
-		ret = clo_fault_user_page(clo_slot_hva(slot, f->gfn), b->writable, &b->order);
 		b->pfn = clo_pfn_of_hva(clo_slot_hva(slot, f->gfn));
+		b->order = clo_fault_user_order(clo_slot_hva(slot, f->gfn));
 		b->is_private = false;
-		return ret ? fail(f, ret == -EHWPOISON ? CLO_CAUSE_POISON : CLO_CAUSE_BAD_HVA, ret)
-			   : CLO_FAULT_FIXED;
+		return CLO_FAULT_FIXED;
 	}
 	g = clo_slot_gmem(slot);
 	if (!g)
@@ -162,20 +161,40 @@ static bool stale(struct clo_vm *vm, struct clo_gfn gfn, enum clo_level level,
 	return clo_inval_retry(&vm->mmu.inval, gfn.n, snap);
 }
 
-/* The entry is frozen: last checks, then publish or put back. */
+/* The VMM's own page comes to life here, where a zap waits for it. */
+static int populate(const struct backing *b, struct clo_pfn pfn, uint64_t pages)
+{
+	struct clo_hva hva = { (pfn.n & ~CLO_PFN_USER) << CLO_PAGE_SHIFT };
+
+	return clo_pfn_is_user(pfn)
+		       ? clo_fault_user_populate(hva, pages << CLO_PAGE_SHIFT, b->writable)
+		       : 0;
+}
+
+/* The entry is frozen: last checks, then publish or put back. *smaller: not at this level, maybe at
+ * 4K. */
 static enum clo_fault_end publish(struct clo_vm *vm, struct clo_fault *f, const struct backing *b,
-				  struct clo_map_ctx *ctx, struct clo_inval_snap snap)
+				  struct clo_map_ctx *ctx, struct clo_inval_snap snap,
+				  bool *smaller)
 {
 	uint64_t pages = clo_level_pages(ctx->level);
 	struct clo_pfn pfn = clo_pfn(clo_align_down(b->pfn.n, pages));
 	struct clo_gfn gfn = clo_gfn(clo_align_down(f->gfn.n, pages));
 	uint64_t bits = CLO_SPTE_X | CLO_SPTE_A;
+	int ret;
 
+	*smaller = false;
 	clo_note("fault: entry frozen, gfn", gfn.n);
 	if (stale(vm, f->gfn, ctx->level, snap)) {
 		clo_table_map_abort(ctx);
 		clo_note("fault: sequence moved: retry, gfn", gfn.n);
 		return CLO_FAULT_RETRY;
+	}
+	ret = populate(b, pfn, pages);
+	if (ret) {
+		clo_table_map_abort(ctx);
+		*smaller = ctx->level > CLO_LEVEL_4K;
+		return fail(f, ret == -EHWPOISON ? CLO_CAUSE_POISON : CLO_CAUSE_BAD_HVA, ret);
 	}
 	if (b->is_private && clo_page_rmap_claim(vm->host->db, pfn, ctx->level, vm->id, gfn)) {
 		clo_table_map_abort(ctx);
@@ -201,12 +220,18 @@ static enum clo_fault_end map(struct clo_vm *vm, const struct clo_slot *slot, st
 
 	for (;;) {
 		struct clo_map_ctx ctx;
+		enum clo_fault_end end;
+		bool smaller;
 		int ret = clo_table_map_begin(table, f->gfn, level, false, &ctx);
 
 		switch (ret) {
 		case 0:
-			return publish(vm, f, b, &ctx, snap);
-		case -EEXIST: /* another vCPU was faster: all leaves of a slot have the same rights
+			end = publish(vm, f, b, &ctx, snap, &smaller);
+			if (!smaller)
+				return end;
+			level = CLO_LEVEL_4K;
+			continue;
+		case -EEXIST: /* another vCPU was faster; the leaves of a slot have the same rights
 			       */
 			f->level = ctx.level;
 			return CLO_FAULT_FIXED;

@@ -27,11 +27,11 @@ static int probe(void *addr)
 	return process_vm_readv(getpid(), &local, 1, &remote, 1, 0) == 1 ? 0 : -EFAULT;
 }
 
-static int populate(uint64_t addr, size_t bytes, bool writable)
+int clo_fault_user_populate(struct clo_hva hva, uint64_t bytes, bool writable)
 {
-	void *p = (void *)(uintptr_t)addr;
+	void *p = (void *)(uintptr_t)hva.a;
 
-	if (madvise(p, bytes, writable ? MADV_POPULATE_WRITE : MADV_POPULATE_READ) == 0)
+	if (madvise(p, (size_t)bytes, writable ? MADV_POPULATE_WRITE : MADV_POPULATE_READ) == 0)
 		return 0;
 	switch (errno) {
 	case EINVAL:
@@ -39,32 +39,19 @@ static int populate(uint64_t addr, size_t bytes, bool writable)
 	case EHWPOISON:
 		return -EHWPOISON;
 	default:
-		return -EFAULT; /* ENOMEM: no mapping there; EFAULT: a mapping beyond its file, or
-				   without the right */
+		/* ENOMEM: no mapping there; EFAULT: beyond its file, or without the right */
+		return -EFAULT;
 	}
 }
 
-static bool block_is_resident(uint64_t addr)
+unsigned clo_fault_user_order(struct clo_hva hva)
 {
 	unsigned char vec[BLOCK_PAGES];
 	unsigned resident = 1;
 
-	if (mincore((void *)(uintptr_t)addr, BLOCK_BYTES, vec))
-		return false;
+	if (mincore((void *)(uintptr_t)clo_align_down(hva.a, BLOCK_BYTES), BLOCK_BYTES, vec))
+		return 0;
 	for (unsigned i = 0; i < BLOCK_PAGES; i++)
 		resident &= vec[i];
-	return resident & 1;
-}
-
-int clo_fault_user_page(struct clo_hva hva, bool writable, unsigned *order)
-{
-	uint64_t block = clo_align_down(hva.a, BLOCK_BYTES);
-	int ret = populate(hva.a, CLO_PAGE_SIZE, writable);
-
-	*order = 0;
-	if (ret)
-		return ret;
-	if (block_is_resident(block) && populate(block, BLOCK_BYTES, writable) == 0)
-		*order = clo_level_order(CLO_LEVEL_2M);
-	return 0;
+	return resident & 1 ? clo_level_order(CLO_LEVEL_2M) : 0;
 }

@@ -7,11 +7,17 @@
 #include "fault.h"
 
 /*
- * Make the page at @hva present, with the right to write if @writable. *order: 9 when the whole 2M
- * block around it is resident and may be mapped by one leaf (KVM asks the host's page tables), else
- * 0. -EFAULT: not mapped, or not with these rights. -EHWPOISON. -ENOMEM. The VMM must keep it
+ * Largest leaf for the page at @hva: order 9 when the whole 2M block around it is resident (KVM
+ * asks the host's page tables), else 0. Changes nothing.
+ */
+unsigned clo_fault_user_order(struct clo_hva hva);
+/*
+ * Make [@hva, @hva + @bytes) present, with the right to write if @writable. Called with the entry
+ * frozen: a conversion that frees the VMM's pages either is seen before, or its zap waits until
+ * this is over; so no page comes to life again behind its back (litmus/fault-vs-convert.litmus
+ * found that). -EFAULT: not mapped, or not with these rights. -EHWPOISON. The VMM must keep it
  * mapped as long as the memslot exists: there is no MMU notifier in userspace.
  */
-int clo_fault_user_page(struct clo_hva hva, bool writable, unsigned *order) CLO_MUST_USE;
+int clo_fault_user_populate(struct clo_hva hva, uint64_t bytes, bool writable) CLO_MUST_USE;
 
 #endif
