@@ -22,6 +22,16 @@ static const struct cli_command commands[] = {
 	  "the limit of mappings) and says which level the engine will use and what that level "
 	  "protects.\n",
 	  cli_doctor },
+	{ "run", "[--times N] [--rows] [--view LEVEL] FILE...", "run litmus files on threads",
+	  "Runs each file N times (1000) on real threads and prints the outcomes with their "
+	  "counts. Exit status 1 when an\n"
+	  "outcome that the file forbids was seen. A race may need the explorer to be found: see "
+	  "explore.\n\n"
+	  "  --times N     runs of each file\n"
+	  "  --rows        once, in the order of the rows, as the diagram is read\n"
+	  "  --view LEVEL  host views: auto, uffd, remap or soft (see doctor)\n"
+	  "  --ops         the operations, results and counters of the language\n",
+	  cli_run },
 	{ "explore", "[OPTION]... FILE...", "run litmus files in every interleaving",
 	  "Runs each file under a deterministic scheduler in every interleaving with at most N "
 	  "preemptions, the\n"

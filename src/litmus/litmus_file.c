@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * litmus/litmus_file.c - what `cloister run` and `cloister explore` share: a file read, outcomes counted.
+ * litmus/litmus_file.c - what `cloister run` and `cloister explore` share: a file read, outcomes
+ * counted.
  */
 #include "litmus.h"
 
@@ -79,7 +80,8 @@ void clo_litmus_tally_print(struct clo_litmus_tally *t, FILE *out)
 {
 	clo_litmus_tally_sort(t);
 	for (unsigned i = 0; i < t->count; i++)
-		fprintf(out, "  %8" PRIu64 "  %s\n", t->outcomes[i].times, *t->outcomes[i].text ? t->outcomes[i].text : "(no named results)");
+		fprintf(out, "  %8" PRIu64 "  %s\n", t->outcomes[i].times,
+			*t->outcomes[i].text ? t->outcomes[i].text : "(no named results)");
 	if (t->others)
 		fprintf(out, "  %8" PRIu64 "  (further outcomes)\n", t->others);
 }

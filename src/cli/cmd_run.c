@@ -1,0 +1,233 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * cli/cmd_run.c - `cloister run FILE...`: litmus files on real threads, many times.
+ */
+#include "cli.h"
+
+#include "litmus/litmus.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define DEFAULT_TIMES 1000U
+#define MAX_TIMES     100000000U
+#define PROGRESS_EACH 256U
+
+struct run_options {
+	uint64_t times;
+	bool rows; /* in the order of the rows, once */
+	uint32_t view;
+};
+
+struct outcome_of_file {
+	struct clo_litmus_tally tally;
+	uint64_t violations;
+	uint32_t sometimes;
+	struct clo_litmus_verdict first; /* violation */
+	char why[CLO_LITMUS_WHY];        /* set-up that failed */
+};
+
+static const struct {
+	const char *name;
+	uint32_t view;
+} views[] = {
+	{ "auto", CLO_HOST_VIEW_AUTO },
+	{ "uffd", CLO_HOST_VIEW_UFFD },
+	{ "remap", CLO_HOST_VIEW_REMAP },
+	{ "soft", CLO_HOST_VIEW_SOFT },
+};
+
+static int one_run(const struct clo_litmus *p, const struct run_options *ro,
+		   struct outcome_of_file *o)
+{
+	struct clo_litmus_verdict v;
+	struct clo_litmus_run *r;
+	int ret = clo_litmus_setup(p, ro->view, &r, o->why);
+
+	if (ret)
+		return ret;
+	if (ro->rows)
+		clo_litmus_run_rows(r);
+	else
+		ret = clo_litmus_run_threads(r);
+	if (ret == 0) {
+		clo_litmus_judge(r, &v);
+		clo_litmus_tally_add(&o->tally, v.outcome);
+		o->sometimes |= v.sometimes;
+		if (!v.holds && o->violations++ == 0)
+			o->first = v;
+	} else {
+		snprintf(o->why, sizeof(o->why), "no thread");
+	}
+	clo_litmus_teardown(r);
+	return ret;
+}
+
+/* Conditions "sometimes" that no run met: on threads that is not a finding, a race may just be
+ * rare. */
+static unsigned unmet(const struct clo_litmus *p, const struct outcome_of_file *o, uint32_t *mask)
+{
+	unsigned n = 0;
+
+	*mask = 0;
+	for (uint32_t i = 0; i < p->final_count; i++) {
+		if (p->finals[i].quantifier == CLO_LITMUS_SOMETIMES &&
+		    !(o->sometimes & (1U << i))) {
+			*mask |= 1U << i;
+			n++;
+		}
+	}
+	return n;
+}
+
+static void print_text(const char *path, const struct clo_litmus *p, struct outcome_of_file *o)
+{
+	uint32_t mask;
+
+	printf("%s: %s, %" PRIu64 " runs on threads\n", path, p->name, o->tally.runs);
+	clo_litmus_tally_print(&o->tally, stdout);
+	if (o->violations)
+		printf("  VIOLATED in %" PRIu64 " runs: %s\n    first: %s\n", o->violations,
+		       o->first.why, o->first.outcome);
+	else
+		printf("  holds\n");
+	if (unmet(p, o, &mask)) {
+		for (uint32_t i = 0; i < p->final_count; i++) {
+			if (!(mask & (1U << i)))
+				continue;
+			printf("  not seen: ");
+			clo_litmus_print_final(p, i, stdout);
+			putchar('\n');
+		}
+		printf("  A race can be too rare for threads: cloister explore %s\n", path);
+	}
+}
+
+static struct json_object *to_json(const char *path, const struct clo_litmus *p,
+				   struct outcome_of_file *o)
+{
+	struct json_object *j = json_object_new_object(), *list = json_object_new_array();
+	uint32_t mask;
+
+	clo_litmus_tally_sort(&o->tally);
+	for (unsigned i = 0; i < o->tally.count; i++) {
+		struct json_object *one = json_object_new_object();
+
+		json_object_object_add(one, "outcome",
+				       json_object_new_string(o->tally.outcomes[i].text));
+		json_object_object_add(one, "times",
+				       json_object_new_uint64(o->tally.outcomes[i].times));
+		json_object_array_add(list, one);
+	}
+	json_object_object_add(j, "file", json_object_new_string(path));
+	json_object_object_add(j, "name", json_object_new_string(p->name));
+	json_object_object_add(j, "runs", json_object_new_uint64(o->tally.runs));
+	json_object_object_add(j, "outcomes", list);
+	json_object_object_add(j, "violations", json_object_new_uint64(o->violations));
+	json_object_object_add(j, "why", json_object_new_string(o->first.why));
+	json_object_object_add(j, "sometimes_not_seen",
+			       json_object_new_int((int)unmet(p, o, &mask)));
+	return j;
+}
+
+static int run_file(const struct cli_options *opt, const struct run_options *ro, const char *path,
+		    struct json_object *all)
+{
+	struct outcome_of_file *o = calloc(1, sizeof(*o));
+	struct clo_litmus *p;
+	int ret = o ? clo_litmus_read(path, &p, stderr) : -ENOMEM;
+	int status = CLI_OK;
+
+	if (ret) {
+		free(o);
+		return CLI_USAGE;
+	}
+	for (uint64_t i = 0; i < (ro->rows ? 1 : ro->times) && ret == 0; i++) {
+		if (opt->tty && i % PROGRESS_EACH == 0) {
+			char text[128];
+
+			snprintf(text, sizeof(text), "%s: run %" PRIu64 " of %" PRIu64, p->name, i,
+				 ro->times);
+			cli_progress(opt, text);
+		}
+		ret = one_run(p, ro, o);
+	}
+	cli_progress(opt, "");
+	if (ret) {
+		fprintf(stderr, "%s: %s: %s\n", path, strerror(-ret), o->why);
+		status = CLI_FINDING;
+	} else {
+		if (opt->json)
+			json_object_array_add(all, to_json(path, p, o));
+		else
+			print_text(path, p, o);
+		status = o->violations ? CLI_FINDING : CLI_OK;
+	}
+	clo_litmus_free(p);
+	free(o);
+	return status;
+}
+
+static bool parse_times(const char *text, uint64_t *times)
+{
+	char *end;
+
+	errno = 0;
+	*times = strtoull(text, &end, 10);
+	return errno == 0 && *end == '\0' && *text != '-' && *times > 0 && *times <= MAX_TIMES;
+}
+
+static bool parse_view(const char *text, uint32_t *view)
+{
+	for (size_t i = 0; i < sizeof(views) / sizeof(views[0]); i++) {
+		if (strcmp(text, views[i].name) == 0) {
+			*view = views[i].view;
+			return true;
+		}
+	}
+	return false;
+}
+
+int cli_run(const struct cli_options *opt, int argc, char **argv)
+{
+	struct run_options ro = { .times = DEFAULT_TIMES };
+	struct json_object *all;
+	int status = CLI_OK, i = 1;
+
+	for (; i < argc && argv[i][0] == '-' && argv[i][1]; i++) {
+		if (strcmp(argv[i], "--rows") == 0)
+			ro.rows = true;
+		else if (strcmp(argv[i], "--times") == 0 && i + 1 < argc) {
+			if (!parse_times(argv[++i], &ro.times))
+				return cli_usage_error(
+					"run", "--times wants a number from 1 to %u, not '%s'",
+					MAX_TIMES, argv[i]);
+		} else if (strcmp(argv[i], "--view") == 0 && i + 1 < argc) {
+			if (!parse_view(argv[++i], &ro.view))
+				return cli_usage_error(
+					"run", "--view wants auto, uffd, remap or soft, not '%s'",
+					argv[i]);
+		} else if (strcmp(argv[i], "--ops") == 0) {
+			clo_litmus_print_ops(stdout, false);
+			return CLI_OK;
+		} else {
+			return cli_usage_error("run", "unknown option or missing value: '%s'",
+					       argv[i]);
+		}
+	}
+	if (i == argc)
+		return cli_usage_error("run", "no litmus file named");
+	all = json_object_new_array();
+	for (; i < argc; i++) {
+		int s = run_file(opt, &ro, argv[i], all);
+
+		status = s > status ? s : status;
+	}
+	if (opt->json)
+		cli_print_json(all);
+	else
+		json_object_put(all);
+	return status;
+}
