@@ -196,7 +196,7 @@ struct clo_tlb {
 	struct clo_a32 mode;                     /* odd: in guest mode; even: outside. Only rises */
 	struct clo_a32 flush_req;                /* raised by shoot-downs */
 	uint32_t flush_seen;                     /* [owner vCPU thread] */
-	bool in_use;                             /* [owner] in guest mode and flushed: e may be used */
+	bool in_use;                             /* [owner] inside and flushed: e may be used */
 	struct clo_tlb_entry e[CLO_TLB_ENTRIES]; /* [owner vCPU thread, in guest mode] */
 	struct clo_stat hits, misses, flushes;   /* written by the owner vCPU thread only */
 };

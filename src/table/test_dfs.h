@@ -8,6 +8,7 @@
 #include "harness/test.h"
 #include "sync/sync.h"
 
+#ifdef CLO_SYNC_EXPLORE
 #define POINTS_MAX 4096U
 #define CLEAN      0 /* other findings are the program's, > 0 */
 
@@ -72,8 +73,9 @@ static bool next_run(void)
 }
 
 /* Run @program under all schedules; the first finding, or CLEAN. */
-static int explore(const char *name, void (*program)(void *), void *arg, unsigned preemptions,
-		   int (*on_step)(void *, const struct clo_sched_step *))
+static inline int explore(const char *name, void (*program)(void *), void *arg,
+			  unsigned preemptions,
+			  int (*on_step)(void *, const struct clo_sched_step *))
 {
 	struct clo_sched_config config = {
 		.choose = choose, .on_step = on_step, .rcu_last = true, .arena_bytes = 1U << 20
@@ -101,4 +103,5 @@ static int explore(const char *name, void (*program)(void *), void *arg, unsigne
 	return CLEAN;
 }
 
+#endif /* CLO_SYNC_EXPLORE */
 #endif

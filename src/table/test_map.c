@@ -197,7 +197,10 @@ TEST(a_refused_huge_leaf_leaves_the_rest)
 	clo_table_destroy(t);
 }
 
-/* For each n until none fails: the n-th allocation fails, nothing has changed, nothing is lost. */
+/*
+ * For each n until none fails: the n-th allocation fails, nothing has changed, nothing is lost.
+ * errno: clo_table_map_begin -ENOMEM: through map_try()
+ */
 TEST(each_allocation_may_fail)
 {
 	uint64_t before = clo_alloc_live();

@@ -19,8 +19,8 @@ static struct clo_a32 dead[2 * BLOCKS];
 static struct clo_a32 stop;
 static struct clo_a64 touched, faulted;
 static struct clo_a32 stale;
-static unsigned rounds = 1500; /* 0: until a stale translation is met */
-static uint64_t seed;          /* test_seed() is for the main thread only */
+static unsigned rounds = 160; /* 0: until a stale translation is met */
+static uint64_t seed;         /* test_seed() is for the main thread only */
 
 static uint64_t pfn_of_place(uint64_t place)
 {
@@ -133,6 +133,11 @@ static void *changer(void *arg)
 	struct clo_rand rnd = { seed * 77 + *(unsigned *)arg };
 
 	for (unsigned i = 0; (rounds == 0 || i < rounds) && !clo_a32_get(&stale); i++) {
+		/* Some use of the memory between the changes, however the threads are scheduled. */
+		uint64_t before = clo_a64_get(&touched);
+
+		while (i % 8 == 0 && clo_a64_get(&touched) == before && !clo_a32_get(&stale))
+			clo_relax();
 		uint64_t block = clo_rand_below(&rnd, BLOCKS);
 		struct clo_range r = clo_range(block * SZ2M, (block + 1) * SZ2M);
 
