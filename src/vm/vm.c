@@ -239,8 +239,10 @@ int clo_vm_set_holes(struct clo_vm *vm, uint32_t slot_id, uint64_t gpa, uint64_t
 		/* Inside the invalidation, so that a fault which read the old bit retries. */
 		clo_inval_begin(&vm->mmu.inval, gfns);
 		clo_slot_set_holes(slot, gfns, mapped);
-		if (!mapped && clo_vm_zap(vm, gfns, 1U << CLO_SPACE_SHARED, CLO_ZAP_RW_CHANGE))
-			clo_mmu_shootdown(&vm->mmu);
+		if (!mapped) {
+			(void)clo_vm_zap(vm, gfns, 1U << CLO_SPACE_SHARED, CLO_ZAP_RW_CHANGE);
+			(void)clo_mmu_flush(&vm->mmu);
+		}
 		clo_inval_end(&vm->mmu.inval, gfns);
 	}
 	clo_slots_unlock(vm->slots);

@@ -81,7 +81,7 @@ struct clo_vm {
 /*
  * Zap the leaves of @gfns in the spaces of @space_mask (1 << CLO_SPACE_x), drop their reverse maps
  * and count them under @why. Inside clo_inval_begin/end on vm->mmu.inval; the caller calls
- * clo_mmu_shootdown() once for all zaps of an operation (D6). Returns the number of leaves.
+ * clo_mmu_flush() once for all zaps of an operation (D6). Returns the number of leaves.
  */
 uint64_t clo_vm_zap(struct clo_vm *vm, struct clo_range gfns, unsigned space_mask,
 		    enum clo_zap_reason why);

@@ -35,8 +35,10 @@ uint64_t clo_vm_zap(struct clo_vm *vm, struct clo_range gfns, unsigned space_mas
 void clo_vm_zap_now(struct clo_vm *vm, struct clo_range gfns, enum clo_zap_reason why)
 {
 	clo_inval_begin(&vm->mmu.inval, gfns);
-	if (clo_vm_zap(vm, gfns, CLO_SPACES_ALL, why))
-		clo_mmu_shootdown(&vm->mmu);
+	(void)clo_vm_zap(vm, gfns, CLO_SPACES_ALL, why);
+	/* Also when nothing was left to zap: another changer may have taken a leaf and not have
+	 * shot it down yet (table.h, the rule for changers). */
+	(void)clo_mmu_flush(&vm->mmu);
 	clo_inval_end(&vm->mmu.inval, gfns);
 }
 
@@ -70,7 +72,7 @@ static void gmem_flush(void *arg)
 {
 	struct clo_vm *vm = arg;
 
-	clo_mmu_shootdown(&vm->mmu);
+	(void)clo_mmu_flush(&vm->mmu);
 }
 
 static void gmem_end(void *arg, struct clo_range gfns)
