@@ -10,10 +10,10 @@
 
 #define KNOWN_FLAGS (CLO_CONVERT_TO_PRIVATE | CLO_CONVERT_DRY_RUN)
 
-/* Page-aligned, not empty, not past 2^64. */
+/* Page-aligned, not empty, below 2^64: an end of exactly 2^64 wraps to 0, which KVM refuses too. */
 static bool is_range(uint64_t at, uint64_t bytes)
 {
-	return clo_is_aligned(at | bytes, CLO_PAGE_SIZE) && bytes != 0 && at + bytes - 1 >= at;
+	return clo_is_aligned(at | bytes, CLO_PAGE_SIZE) && at + bytes > at;
 }
 
 static struct clo_range pages_of(uint64_t at, uint64_t bytes)
@@ -63,10 +63,13 @@ static int cover_slot(void *arg, const struct clo_slot *slot, struct clo_range g
 		k->ret = -ENOENT;
 		return 1;
 	}
-	k->next = gfns.end;
+	k->next = gfns.start;
 	if (k->c && g)
 		k->ret = conv_add_seg(k->c, g, clo_range(index, index + clo_range_len(gfns)));
-	return k->ret != 0;
+	if (k->ret)
+		return 1;
+	k->next = gfns.end;
+	return 0;
 }
 
 /* Collect the parts of @gfns into @c (may be NULL: only check). -ENOENT: *at is the first gfn
@@ -248,6 +251,8 @@ static struct clo_range gmem_run(struct clo_vm *vm, struct clo_range gfns, bool 
 		return clo_range(gfns.start, end);
 	index = clo_slot_index(slot, clo_gfn(gfns.start));
 	run = clo_attr_run(clo_gmem_attr(g), index, index + (end - gfns.start), is_private);
+	/* To a guest without private memory nothing is. */
+	*is_private = *is_private && vm->trust->has_private_mem;
 	return clo_range(gfns.start, gfns.start + clo_range_len(run));
 }
 

@@ -76,17 +76,16 @@ static void split_added(void *arg, struct clo_gfn base, enum clo_level level, ui
 static void zap_old(struct backings *b)
 {
 	struct clo_range r = table_range(b);
-	uint64_t leaves;
-
 	if (clo_range_len(r) == 0)
 		return;
-	leaves = clo_table_split_commit(old_table(b), r, &b->split, split_removed, split_added,
-					b->vm);
-	clo_stat_add(&b->vm->zaps[CLO_ZAP_SPLIT_MERGE], leaves);
-	leaves += clo_vm_zap(b->vm, r, 1U << (b->to_private ? CLO_SPACE_SHARED : CLO_SPACE_PRIVATE),
-			     CLO_ZAP_HUGEPAGE);
-	if (leaves)
-		clo_mmu_shootdown(&b->vm->mmu);
+	clo_stat_add(&b->vm->zaps[CLO_ZAP_SPLIT_MERGE],
+		     clo_table_split_commit(old_table(b), r, &b->split, split_removed, split_added,
+					    b->vm));
+	(void)clo_vm_zap(b->vm, r, 1U << (b->to_private ? CLO_SPACE_SHARED : CLO_SPACE_PRIVATE),
+			 CLO_ZAP_HUGEPAGE);
+	/* Also when nothing was left to zap: a hole punched at the same time may have taken a leaf
+	 * and not have shot it down yet (table.h, the rule for changers). */
+	(void)clo_mmu_flush(&b->vm->mmu);
 }
 
 /* A listener has refused: the old attribute again, where it was another. What was zapped faults in
@@ -96,7 +95,7 @@ static void turn_back(struct backings *b)
 	if (clo_broken(CLO_BREAK_UNDO))
 		return;
 	(void)clo_vm_zap(b->vm, b->gfns, CLO_SPACES_ALL, CLO_ZAP_HUGEPAGE);
-	clo_mmu_shootdown(&b->vm->mmu);
+	(void)clo_mmu_flush(&b->vm->mmu);
 	for (unsigned i = 0; i < b->dma.run_count; i++)
 		conv_holes_follow(b->vm, NULL, b->vm->attr, b->dma.runs[i].pages, true);
 	conv_dma_restore_attr(&b->dma, !b->to_private);
@@ -118,7 +117,7 @@ static int change(struct backings *b, char *who, size_t who_size)
 		ret = clo_table_split_prepare(old_table(b), r, &b->split);
 	if (ret) {
 		if (b->to_private)
-			conv_dma_take_back(b->vm, &b->dma, false);
+			conv_dma_take_back(b->vm, &b->dma, true);
 	} else {
 		zap_old(b);
 		conv_holes_follow(b->vm, NULL, b->vm->attr, b->gfns, b->to_private);
@@ -164,9 +163,47 @@ static struct clo_gmem *get_gmem(const struct clo_slot *slot)
 	return g;
 }
 
+/* @index rounded out to huge pages, as far as they lie in what @slot binds. */
+static struct clo_range round_out(const struct clo_slot *slot, struct clo_range index,
+				  uint64_t block)
+{
+	uint64_t first = slot->gmem_index, end = first + clo_range_len(slot->gfns);
+	struct clo_range r =
+		clo_range(clo_align_down(index.start, block), clo_align_up(index.end, block));
+
+	return clo_range_clip(r, clo_range(first, end));
+}
+
+struct widen {
+	struct clo_range gfns;
+};
+
+/*
+ * A huge page of the file is freed with the last of its private pages, so the range lock covers
+ * the whole of it: no other conversion makes the rest private between the look and the hole.
+ */
+static int widen_slot(void *arg, const struct clo_slot *slot, struct clo_range gfns)
+{
+	struct widen *w = arg;
+	struct clo_gmem *g = get_gmem(slot);
+	struct clo_range out, index = clo_range(clo_slot_index(slot, clo_gfn(gfns.start)),
+						clo_slot_index(slot, clo_gfn(gfns.end)));
+
+	if (!g)
+		return 0;
+	out = round_out(slot, index, 1ULL << clo_gmem_order(g));
+	clo_gmem_put(g);
+	if (gfns.start - (index.start - out.start) < w->gfns.start)
+		w->gfns.start = gfns.start - (index.start - out.start);
+	if (gfns.end + (out.end - index.end) > w->gfns.end)
+		w->gfns.end = gfns.end + (out.end - index.end);
+	return 0;
+}
+
 /*
  * File pages of a part that is shared now. A huge page goes as a whole when no page of it is
- * private any more, so the hole is rounded out to such blocks and in otherwise.
+ * private any more, so the hole is rounded out to such blocks and in otherwise. One that does not
+ * lie in this memslot alone stays: nothing is known of its other pages here.
  */
 static int free_gmem(void *arg, const struct clo_slot *slot, struct clo_range gfns)
 {
@@ -176,7 +213,7 @@ static int free_gmem(void *arg, const struct clo_slot *slot, struct clo_range gf
 		clo_range(clo_slot_index(slot, clo_gfn(gfns.start)),
 			  clo_slot_index(slot, clo_gfn(gfns.start)) + clo_range_len(gfns));
 	uint64_t block, delta;
-	struct clo_range hole;
+	struct clo_range hole, out;
 	int left = 0;
 
 	if (!g)
@@ -184,9 +221,12 @@ static int free_gmem(void *arg, const struct clo_slot *slot, struct clo_range gf
 	block = 1ULL << clo_gmem_order(g);
 	delta = slot->gfns.start - slot->gmem_index; /* modulo 2^64: gfn = index + delta */
 	hole = clo_range(clo_align_down(index.start, block), clo_align_up(index.end, block));
-	if (!clo_attr_range_is(vm->attr, clo_range(hole.start + delta, index.start + delta), false))
+	out = round_out(slot, index, block);
+	if (out.start != hole.start ||
+	    !clo_attr_range_is(vm->attr, clo_range(out.start + delta, index.start + delta), false))
 		hole.start += block;
-	if (!clo_attr_range_is(vm->attr, clo_range(index.end + delta, hole.end + delta), false))
+	if (out.end != hole.end ||
+	    !clo_attr_range_is(vm->attr, clo_range(index.end + delta, out.end + delta), false))
 		hole.end -= block;
 	/* What cannot be freed stays, and the leak report tells. */
 	if (hole.start < hole.end)
@@ -202,12 +242,15 @@ int conv_backings(struct clo_vm *vm, struct clo_range gfns, bool to_private, boo
 		  char *who, size_t who_size)
 {
 	struct backings b = { .vm = vm, .gfns = gfns, .to_private = to_private };
+	struct widen w = { .gfns = gfns };
 	struct clo_rangelock_hold hold;
 	bool locked = !clo_broken(CLO_BREAK_RANGE_LOCK);
 	int ret = 0;
 
+	if (free_other && !to_private)
+		(void)clo_slots_for_each(vm->slots, 0, gfns, widen_slot, &w);
 	if (locked)
-		clo_rangelock_lock(&vm->ranges, gfns, &hold);
+		clo_rangelock_lock(&vm->ranges, w.gfns, &hold);
 	/* Nothing to do, nothing zapped: as KVM. */
 	if (!clo_attr_range_is(vm->attr, gfns, to_private)) {
 		ret = reserve(&b, free_other);

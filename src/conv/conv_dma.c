@@ -42,6 +42,9 @@ static int add_range(struct conv_dma *d, struct clo_dma_range r)
 		return -ENOMEM;
 	d->ranges = grown;
 	d->ranges[d->range_count++] = r;
+	/* The file may be closed at any time; it stays until the listeners have been told. */
+	if (r.gmem)
+		clo_gmem_get(r.gmem);
 	return 0;
 }
 
@@ -63,6 +66,7 @@ static int add_run(struct conv_dma *d, struct clo_attr *attr, struct clo_range p
 
 struct collect {
 	struct conv_dma *d;
+	struct clo_vm *vm;
 	struct clo_gmem *g;
 	int ret;
 };
@@ -77,6 +81,16 @@ static void collect_gfns(void *arg, struct clo_range index, struct clo_range gfn
 		.gmem_offset = index.start << CLO_PAGE_SHIFT,
 	};
 
+	/* A file that cannot be mapped has its shared side in the VMM's memory. */
+	if (!(clo_gmem_flags(k->g) & CLO_GMEM_MMAP)) {
+		const struct clo_slot *slot = clo_slots_find(k->vm->slots, 0, clo_gfn(gfns.start));
+
+		if (!slot || slot->hva.a == 0)
+			return;
+		r.gmem = NULL;
+		r.gmem_offset = 0;
+		r.hva = clo_slot_hva(slot, clo_gfn(gfns.start)).a;
+	}
 	if (k->ret == 0)
 		k->ret = add_range(k->d, r);
 }
@@ -88,7 +102,7 @@ int conv_dma_collect_inplace(struct conv *c)
 		struct clo_attr *attr = clo_gmem_attr(seg->g);
 
 		for (uint64_t at = seg->index.start; at < seg->index.end;) {
-			struct collect k = { .d = &c->dma, .g = seg->g };
+			struct collect k = { .d = &c->dma, .vm = c->vm, .g = seg->g };
 			bool is_private;
 			struct clo_range run = clo_attr_run(attr, at, seg->index.end, &is_private);
 
@@ -105,16 +119,21 @@ int conv_dma_collect_inplace(struct conv *c)
 	return 0;
 }
 
-/* The shared side of a slot is the VMM's memory. */
+/* The shared side of a slot is the VMM's memory, or the file where that can be mapped. */
 static int collect_slot(void *arg, const struct clo_slot *slot, struct clo_range gfns)
 {
 	struct clo_dma_range r = {
 		.gpa = gfns.start << CLO_PAGE_SHIFT,
 		.bytes = clo_range_len(gfns) << CLO_PAGE_SHIFT,
-		.hva = clo_slot_hva(slot, clo_gfn(gfns.start)).a,
 	};
 
-	return slot->hva.a ? add_range(arg, r) : 0;
+	if (slot->flags & CLO_MEMSLOT_GMEM_ONLY) {
+		r.gmem = clo_slot_gmem(slot);
+		r.gmem_offset = clo_slot_index(slot, clo_gfn(gfns.start)) << CLO_PAGE_SHIFT;
+	} else if (slot->hva.a) {
+		r.hva = clo_slot_hva(slot, clo_gfn(gfns.start)).a;
+	}
+	return r.gmem || r.hva ? add_range(arg, r) : 0;
 }
 
 int conv_dma_collect_gfns(struct conv_dma *d, struct clo_vm *vm, struct clo_range gfns,
@@ -129,8 +148,11 @@ int conv_dma_collect_gfns(struct conv_dma *d, struct clo_vm *vm, struct clo_rang
 		if (is_private == to_private)
 			continue;
 		ret = add_run(d, vm->attr, run);
+		clo_rcu_read_lock(); /* a file that is closed now stays until it has its reference
+				      */
 		if (ret == 0)
 			ret = clo_slots_for_each(vm->slots, 0, run, collect_slot, d);
+		clo_rcu_read_unlock();
 		if (ret)
 			return ret;
 	}
@@ -141,6 +163,10 @@ void conv_dma_release(struct conv_dma *d)
 {
 	for (unsigned i = 0; i < d->run_count; i++)
 		clo_attr_reserve_release(&d->runs[i].undo);
+	for (unsigned i = 0; i < d->range_count; i++) {
+		if (d->ranges[i].gmem)
+			clo_gmem_put(d->ranges[i].gmem);
+	}
 	clo_free(d->runs);
 	clo_free(d->ranges);
 }

@@ -174,7 +174,10 @@ int conv_frames_save(struct conv_seg *seg)
 		struct clo_range r = folio_pages(seg, index);
 		size_t bytes = (size_t)(clo_range_len(r) * CLO_PAGE_SIZE);
 
-		memcpy(seg->content + at, clo_page_addr(db, pfn_of(seg, r.start)), bytes);
+		/* Never made up to date: what is in the frame is an earlier owner's, and the page's
+		 * content is zeroes. */
+		if (clo_frame_get(db, pfn_of(seg, index)).flags & CLO_FRAME_UPTODATE)
+			memcpy(seg->content + at, clo_page_addr(db, pfn_of(seg, r.start)), bytes);
 		at += bytes;
 	}
 	return 0;
@@ -186,7 +189,7 @@ static void split_folio(struct conv_seg *seg, uint64_t first)
 	struct clo_pagedb *db = clo_gmem_pagedb(seg->g);
 	struct clo_pfn head = pfn_of(seg, first);
 	unsigned order = clo_frame_get(db, head).order;
-	int ret = clo_page_split(db, head);
+	int ret = clo_gmem_split_block(seg->g, first);
 
 	assert(ret == 0); /* its leaves were zapped before */
 	(void)ret;

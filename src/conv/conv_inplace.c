@@ -94,6 +94,9 @@ static int populate(struct conv *c)
 		const struct conv_run *run = &c->dma.runs[i];
 		struct clo_gmem *g = gmem_of_run(c, run);
 
+		/* The device gets the VMM's memory, not the file's. */
+		if (!(clo_gmem_flags(g) & CLO_GMEM_MMAP))
+			continue;
 		for (uint64_t at = run->pages.start; at < run->pages.end; at++) {
 			int ret = populate_page(g, at);
 
@@ -140,7 +143,9 @@ static bool wait_unpin(struct conv *c, uint64_t deadline)
  * On failure neither is held. */
 static int collect_frames(struct conv *c)
 {
-	uint64_t deadline = c->wait_ns ? clo_now_ns() + c->wait_ns : 0;
+	uint64_t now = clo_now_ns();
+	/* UINT64_MAX and the like: for ever. */
+	uint64_t deadline = c->wait_ns < UINT64_MAX - now ? now + c->wait_ns : UINT64_MAX;
 
 	for (;;) {
 		int ret;
@@ -153,7 +158,7 @@ static int collect_frames(struct conv *c)
 		if (ret == 0)
 			return 0;
 		gmem_end(c);
-		if (ret != -EAGAIN || deadline == 0 || !wait_unpin(c, deadline)) {
+		if (ret != -EAGAIN || c->wait_ns == 0 || !wait_unpin(c, deadline)) {
 			(void)clo_gmem_pin_holder(c->err_gmem, c->err_index, c->holder,
 						  sizeof(c->holder));
 			return ret;
@@ -246,7 +251,7 @@ static int to_private(struct conv *c)
 		}
 	}
 	if (ret) {
-		conv_dma_take_back(c->vm, &c->dma, false);
+		conv_dma_take_back(c->vm, &c->dma, true);
 		return ret;
 	}
 	conv_stage2_begin(c);

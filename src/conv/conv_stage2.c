@@ -61,7 +61,6 @@ static enum clo_zap_reason zap_reason(const struct conv *c, const struct conv_se
 struct stage2_arg {
 	struct conv *c;
 	enum clo_zap_reason why;
-	uint64_t zapped;
 };
 
 static void moved(void *arg, struct clo_gfn base, enum clo_level level, uint64_t spte)
@@ -102,12 +101,10 @@ static void change_one(void *arg, struct clo_range index, struct clo_range gfns)
 	(void)index;
 	if (clo_range_len(r) == 0)
 		return;
-	if (a->why == CLO_ZAP_SPLIT_MERGE) {
-		a->zapped += clo_vm_zap(vm, r, CLO_SPACES_ALL, a->why);
-		return;
-	}
 	if (a->why != CLO_ZAP_REASON_COUNT) {
-		a->zapped += clo_vm_zap(vm, r, 1U << from, a->why);
+		unsigned spaces = a->why == CLO_ZAP_SPLIT_MERGE ? CLO_SPACES_ALL : 1U << from;
+
+		(void)clo_vm_zap(vm, r, spaces, a->why);
 		return;
 	}
 	clo_stat_add(&vm->moved, clo_table_move(vm->mmu.table[from], vm->mmu.table[!from], r, moved,
@@ -115,24 +112,21 @@ static void change_one(void *arg, struct clo_range index, struct clo_range gfns)
 	/* A leaf that had no table page to go to is gone, and one of the wrong size was left: both
 	 * refault. */
 	clo_stat_add(&vm->zaps[CLO_ZAP_HUGEPAGE], lost);
-	a->zapped += lost + clo_vm_zap(vm, r, 1U << from, CLO_ZAP_HUGEPAGE);
+	(void)clo_vm_zap(vm, r, 1U << from, CLO_ZAP_HUGEPAGE);
 }
 
 void conv_stage2_commit(struct conv *c)
 {
-	uint64_t zapped = 0;
-
 	for (unsigned i = 0; i < c->seg_count; i++) {
 		struct conv_seg *seg = &c->segs[i];
 		struct stage2_arg a = { .c = c, .why = zap_reason(c, seg) };
 
 		clo_gmem_for_each_gfn(seg->g, a.why == CLO_ZAP_SPLIT_MERGE ? seg->work : seg->index,
 				      change_one, &a);
-		zapped += a.zapped;
 	}
-	/* One round for the whole range, however many pages it has (D6). */
-	if (zapped)
-		clo_mmu_shootdown(&c->vm->mmu);
+	/* One round for the whole range, however many pages it has (D6); none when every leaf has
+	 * moved and nobody else is in the middle of a zap. */
+	(void)clo_mmu_flush(&c->vm->mmu);
 }
 
 static void zap_one(void *arg, struct clo_range index, struct clo_range gfns)
@@ -147,5 +141,5 @@ void conv_stage2_zap_all(struct conv *c)
 {
 	for (unsigned i = 0; i < c->seg_count; i++)
 		clo_gmem_for_each_gfn(c->segs[i].g, c->segs[i].work, zap_one, c->vm);
-	clo_mmu_shootdown(&c->vm->mmu);
+	(void)clo_mmu_flush(&c->vm->mmu);
 }
