@@ -237,6 +237,106 @@ TEST(remap_settle_errors)
 	owner_close(&o);
 }
 
+/* An owner whose answer is late: the page has been shown since, and must not be closed by it. */
+static int late_resolve(void *owner, uint64_t index, clo_view_grant_fn grant, void *garg)
+{
+	struct owner *o = owner;
+
+	if (clo_a32_xchg(&o->lazy, 0)) {
+		clo_view_show(o->vs, clo_range(index, index + 1));
+		return -EACCES;
+	}
+	return owner_resolve(owner, index, grant, garg);
+}
+
+TEST(uffd_late_refusal)
+{
+	struct owner o;
+	uint8_t *v;
+
+	owner_open(&o, CLO_VIEW_UFFD, 4);
+	clo_view_set_destroy(o.vs);
+	CHECK_OK(clo_view_set_create(o.vh, 4, late_resolve, &o, &o.vs));
+	touch_init();
+	v = owner_map(&o);
+	clo_a32_set(&o.lazy, 1);
+	CHECK_EQ(touch_load(v + PAGE), 0);
+	CHECK_EQ(clo_a32_get(&o.lazy), 0);
+	owner_close(&o);
+}
+
+/* An access is in the middle of its page when the mapping is to go. */
+struct stall {
+	struct owner o;
+	uint8_t *v;
+	struct clo_a32 inside, go, unmapped;
+};
+
+static int stalled_resolve(void *owner, uint64_t index, clo_view_grant_fn grant, void *garg)
+{
+	struct stall *s = owner;
+
+	clo_a32_set(&s->inside, 1);
+	while (!clo_a32_get(&s->go))
+		clo_relax();
+	return owner_resolve(&s->o, index, grant, garg);
+}
+
+static void *stalled_access(void *arg)
+{
+	struct stall *s = arg;
+	uint8_t byte = 1;
+
+	CHECK_OK(clo_view_access(s->o.vs, 0, &byte, 1, false));
+	CHECK_EQ(byte, 0);
+	return NULL;
+}
+
+static void *unmap_it(void *arg)
+{
+	struct stall *s = arg;
+
+	CHECK_OK(clo_view_unmap(s->o.vs, s->v, 4));
+	clo_a32_set(&s->unmapped, 1);
+	return NULL;
+}
+
+static void unmap_waits(enum clo_view_level level)
+{
+	struct stall s = { 0 };
+	struct clo_thread access, unmap;
+
+	owner_open(&s.o, level, 4);
+	clo_view_set_destroy(s.o.vs);
+	CHECK_OK(clo_view_set_create(s.o.vh, 4, stalled_resolve, &s, &s.o.vs));
+	clo_a32_set(&s.go, 1);
+	s.v = owner_map(&s.o);
+	clo_view_drop(s.o.vs, clo_range(0, 4));
+	clo_a32_set(&s.inside, 0);
+	clo_a32_set(&s.go, 0);
+	CHECK_OK(clo_thread_create(&access, stalled_access, &s));
+	while (!clo_a32_get(&s.inside))
+		clo_relax();
+	CHECK_OK(clo_thread_create(&unmap, unmap_it, &s));
+	/* True however slow the thread is; a call that does not wait is found out nearly always. */
+	for (int i = 0; i < 20000; i++) {
+		CHECK_EQ(clo_a32_get(&s.unmapped), 0);
+		clo_relax();
+	}
+	clo_a32_set(&s.go, 1);
+	CHECK_OK(clo_thread_join(&access));
+	CHECK_OK(clo_thread_join(&unmap));
+	owner_close(&s.o);
+}
+TEST(uffd_unmap_waits)
+{
+	unmap_waits(CLO_VIEW_UFFD);
+}
+TEST(remap_unmap_waits)
+{
+	unmap_waits(CLO_VIEW_REMAP);
+}
+
 /* Beyond the end there is nothing to ask for. */
 TEST(resolve_contract)
 {
