@@ -41,8 +41,8 @@ static unsigned long read_nr(void)
 
 /*
  * Take the host's free huge pages, or ask for some. As soon as the pool has them the number is put
- * back: they are surplus from then on, and the kernel takes them back with the pool. Nothing of it
- * outlives the test, whether it passes or not.
+ * back: they are surplus from then on, and the kernel takes them back with the pool. Only a kill
+ * within these few ms would leave them.
  */
 static void open_huge(struct owner *o, enum clo_view_level level)
 {
