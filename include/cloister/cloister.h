@@ -151,7 +151,8 @@ CLO_API void clo_gmem_close(struct clo_gmem *gmem);
 #define CLO_FALLOC_PUNCH_HOLE 2
 /*
  * fallocate(2). -EOPNOTSUPP: mode other than KEEP_SIZE or KEEP_SIZE|PUNCH_HOLE. -EINVAL: off or len negative, 0, unaligned
- * (to the huge page with HUGETLB); allocation beyond the size. -ENOMEM: allocation keeps what it did before (as KVM).
+ * (to the huge page with HUGETLB); allocation beyond the size. -EFBIG: off + len is past the largest offset. -ENOMEM: allocation keeps what it did
+ * before (as KVM).
  * -EAGAIN: HUGETLB hole over a pinned page. Punching beyond the size is 0. Attributes do not change.
  */
 CLO_API int clo_gmem_fallocate(struct clo_gmem *gmem, int mode, int64_t off, int64_t len) CLO_CHECKED;
@@ -191,7 +192,7 @@ struct clo_region {
 /*
  * KVM_SET_USER_MEMORY_REGION2, checks in KVM's order.
  * -EINVAL: flags; GUEST_MEMFD with LOG_DIRTY or READONLY; alignment, wrap, bounds, slot id; delete of an absent slot; a change of size, hva or
- * READONLY; any change of a guest_memfd slot; a file of another VM; offset beyond the file. -EEXIST: gfn overlap, or file range already bound.
+ * READONLY; any change of a guest_memfd slot; a file of another VM; offset beyond the file; gpa beyond 48 bits. -EEXIST: gfn overlap, or file range already bound.
  * -EBADF: no file. -ENOMEM. Delete and move are complete (no vCPU can use the old slot) when the call returns.
  */
 CLO_API int clo_vm_set_region(struct clo_vm *vm, const struct clo_region *region) CLO_CHECKED;

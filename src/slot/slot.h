@@ -44,7 +44,8 @@ struct clo_slot {
 struct clo_slots_config {
 	unsigned as_count;    /* address spaces: 1 with private memory, 2 otherwise (as KVM) */
 	uint32_t valid_flags; /* CLO_MEM_* that this VM type supports */
-	uint32_t owner;       /* VM id; a file of another owner is EINVAL */
+	uint64_t gfn_end; /* gfns a stage-2 table can hold; a slot beyond is -EINVAL; 0: no limit */
+	uint32_t owner;   /* VM id; a file of another owner is EINVAL */
 	/* Zap everything @slot maps; complete when it returns. Called with the lock held (write),
 	 * slot published INVALID. CLO_BREAK_SLOT_SYNC: called while the slot is still published
 	 * valid, and no grace period is awaited. */

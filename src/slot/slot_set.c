@@ -204,7 +204,7 @@ static int reserve(struct clo_slots *s, const struct clo_region *r, struct plan 
 	return reserve_fresh(s, r, p) ? 0 : -ENOMEM;
 }
 
-/* Step 5 (kvm_gmem_bind): the last that can fail. */
+/* Step 5 (kvm_gmem_bind). */
 static int bind(struct clo_slots *s, const struct clo_region *r, struct plan *p)
 {
 	uint64_t index = r->guest_memfd_offset >> CLO_PAGE_SHIFT;
@@ -224,6 +224,17 @@ static int bind(struct clo_slots *s, const struct clo_region *r, struct plan *p)
 	if (ret == 0 && (clo_gmem_flags(r->gmem) & CLO_GMEM_MMAP))
 		p->fresh->s.flags |= CLO_MEMSLOT_GMEM_ONLY;
 	return ret;
+}
+
+/* Step 6 (kvm_arch_prepare_memory_region): beyond what a stage-2 table can hold. */
+static int arch_check(const struct clo_slots *s, struct plan *p)
+{
+	if ((p->change != CHANGE_CREATE && p->change != CHANGE_MOVE) || s->cfg.gfn_end == 0 ||
+	    p->fresh->s.gfns.end <= s->cfg.gfn_end)
+		return 0;
+	if (p->binding)
+		clo_gmem_unbind(p->binding);
+	return -EINVAL;
 }
 
 /* The old slot's mappings go. See the head of this file. */
@@ -274,6 +285,8 @@ static int set_region_locked(struct clo_slots *s, const struct clo_region *r)
 	ret = reserve(s, r, &p);
 	if (ret == 0)
 		ret = bind(s, r, &p);
+	if (ret == 0)
+		ret = arch_check(s, &p);
 	if (ret) {
 		plan_free(&p);
 		return ret;

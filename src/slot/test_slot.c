@@ -407,3 +407,31 @@ TEST(lock_is_shared_by_conversions)
 	clo_slots_unlock(f.s);
 	fixture_close(&f);
 }
+
+TEST(beyond_the_stage2_table)
+{
+	struct fixture f;
+	struct clo_slots_config cfg = {
+		.as_count = 1, .valid_flags = ALL_FLAGS, .owner = OWNER, .gfn_end = 1000
+	};
+	struct clo_slots *s = NULL;
+	struct clo_region last = region(0, 990, 10, 16), beyond = region(1, 991, 10, 16);
+	struct clo_region gmem = beyond;
+
+	fixture_open(&f, 1, ALL_FLAGS);
+	CHECK_OK(clo_slots_create(&cfg, &s));
+	CHECK_ERR(clo_slots_set_region(s, &beyond), -EINVAL);
+	CHECK_OK(clo_slots_set_region(s, &last));
+	last.guest_phys_addr += CLO_PAGE_SIZE;
+	CHECK_ERR(clo_slots_set_region(s, &last), -EINVAL);
+	/* The file is as free as before. */
+	gmem.gmem = file_open(&f, 16, 0, OWNER);
+	gmem.flags = CLO_MEM_GUEST_MEMFD;
+	CHECK_OK(clo_slots_set_region(s, &(struct clo_region){ .slot = 0 }));
+	CHECK_ERR(clo_slots_set_region(s, &gmem), -EINVAL);
+	gmem.guest_phys_addr = 0;
+	CHECK_OK(clo_slots_set_region(s, &gmem));
+	clo_slots_destroy(s);
+	clo_gmem_release(gmem.gmem);
+	fixture_close(&f);
+}

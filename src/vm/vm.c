@@ -33,6 +33,7 @@ static int vm_make_parts(struct clo_vm *vm)
 		.as_count = vm->trust->as_count,
 		.valid_flags = vm->trust->mem_flags,
 		.owner = vm->id,
+		.gfn_end = CLO_GFN_END,
 		.flush = clo_vm_slot_flush,
 		.write_protect = clo_vm_slot_write_protect,
 		.arg = vm,
