@@ -408,11 +408,21 @@ TEST(lock_is_shared_by_conversions)
 	fixture_close(&f);
 }
 
+static void nothing_mapped(void *arg, const struct clo_slot *slot)
+{
+	(void)arg;
+	(void)slot;
+}
+
 TEST(beyond_the_stage2_table)
 {
 	struct fixture f;
 	struct clo_slots_config cfg = {
-		.as_count = 1, .valid_flags = ALL_FLAGS, .owner = OWNER, .gfn_end = 1000
+		.as_count = 1,
+		.valid_flags = ALL_FLAGS,
+		.owner = OWNER,
+		.gfn_end = 1000,
+		.flush = nothing_mapped,
 	};
 	struct clo_slots *s = NULL;
 	struct clo_region last = region(0, 990, 10, 16), beyond = region(1, 991, 10, 16);
