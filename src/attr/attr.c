@@ -15,7 +15,7 @@ int clo_attr_create(uint64_t npages, bool is_private, struct clo_attr **out)
 	if (npages == 0 || npages > ATTR_NPAGES_MAX)
 		return -EINVAL;
 
-	struct clo_attr *a = clo_alloc(sizeof(*a));
+	struct clo_attr *a = clo_alloc_aligned(_Alignof(struct clo_attr), sizeof(*a));
 
 	if (!a)
 		return -ENOMEM;

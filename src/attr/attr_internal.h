@@ -77,7 +77,9 @@ struct clo_attr {
 	 * page: then a block that is uniform as far as it is inside is uniform.
 	 */
 	uint64_t cover;
-	struct clo_mutex lock; /* rank ATTR: writers */
+	/* A line of its own: what is above is read by each look-up, this is written by each change.
+	 */
+	_Alignas(64) struct clo_mutex lock; /* rank ATTR: writers */
 	struct attr_pool pool;
 };
 
