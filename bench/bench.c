@@ -25,8 +25,10 @@ struct bench {
 	bool json;
 	char **filters;
 	int filter_count;
-	char text[TEXTS][TEXT_BYTES];
-	unsigned text_next;
+	struct ring {
+		char text[TEXTS][TEXT_BYTES];
+		unsigned next;
+	} callers, own; /* apart, so that a row does not eat the names that it was given */
 	char group[64];
 	char last[64];  /* name of the last row: a second peer of the same measure */
 	bool group_due; /* printed with its first row */
@@ -48,13 +50,35 @@ void bench_die(const char *format, ...)
 	exit(1);
 }
 
+static const char *ring_text(struct ring *r, const char *format, va_list ap)
+{
+	char *text = r->text[r->next++ % TEXTS];
+
+	vsnprintf(text, TEXT_BYTES, format, ap);
+	return text;
+}
+
 const char *bench_text(struct bench *b, const char *format, ...)
 {
-	char *text = b->text[b->text_next++ % TEXTS];
 	va_list ap;
 
 	va_start(ap, format);
-	vsnprintf(text, TEXT_BYTES, format, ap);
+
+	const char *text = ring_text(&b->callers, format, ap);
+
+	va_end(ap);
+	return text;
+}
+
+__attribute__((format(printf, 2, 3))) static const char *own_text(struct bench *b,
+								  const char *format, ...)
+{
+	va_list ap;
+
+	va_start(ap, format);
+
+	const char *text = ring_text(&b->own, format, ap);
+
 	va_end(ap);
 	return text;
 }
@@ -211,7 +235,7 @@ bool bench_quick(const struct bench *b)
 bool bench_wanted(const struct bench *b, const char *name)
 {
 	for (int i = 0; i < b->filter_count; i++)
-		if (strstr(name, b->filters[i]))
+		if (strstr(name, b->filters[i]) || strstr(b->group, b->filters[i]))
 			return true;
 	return b->filter_count == 0;
 }
@@ -270,7 +294,7 @@ struct bench_time bench_run_fixed(struct bench *b, uint64_t n, void (*before)(vo
 {
 	double ns[SAMPLES_MAX];
 	double enough = b->quick ? 2e8 : 2e9;
-	size_t least = b->quick ? 3 : 7;
+	size_t least = 3;
 	double begun = now_ns();
 	size_t count = 0;
 
@@ -294,10 +318,10 @@ void bench_group(struct bench *b, const char *title)
 static const char *number(struct bench *b, double v)
 {
 	if (v < 0.0995)
-		return bench_text(b, "%.3f", v);
+		return own_text(b, "%.3f", v);
 	if (v < 99.5)
-		return bench_text(b, v < 9.95 ? "%.2f" : "%.1f", v);
-	return bench_text(b, "%.0f", v);
+		return own_text(b, v < 9.95 ? "%.2f" : "%.1f", v);
+	return own_text(b, "%.0f", v);
 }
 
 static void group_print(struct bench *b)
@@ -320,11 +344,11 @@ static void measure_print(struct bench *b, const char *name, const char *value, 
 static const char *verdict(struct bench *b, const struct bench_row *row, double ratio)
 {
 	if (row->target > 0)
-		return bench_text(b, "target %g ns: %s", row->target,
-				  row->own->median <= row->target ? "met" : "MISSED");
+		return own_text(b, "target %g ns: %s", row->target,
+				row->own->median <= row->target ? "met" : "MISSED");
 	if (row->ratio > 0)
-		return bench_text(b, "target %gx: %s", row->ratio,
-				  ratio >= row->ratio ? "met" : "MISSED");
+		return own_text(b, "target %gx: %s", row->ratio,
+				ratio >= row->ratio ? "met" : "MISSED");
 	return NULL;
 }
 
@@ -350,12 +374,11 @@ void bench_print(struct bench *b, struct bench_row row)
 	}
 #endif
 	group_print(b);
-	measure_print(
-		b, row.name, number(b, row.own->median),
-		bench_text(b, "%7s .. %-7s", number(b, row.own->p10), number(b, row.own->p90)));
+	measure_print(b, row.name, number(b, row.own->median),
+		      own_text(b, "%7s .. %-7s", number(b, row.own->p10), number(b, row.own->p90)));
 	printf("  %-24s %12s %8s  %s%s%s\n", row.peer ? row.peer_name : "-",
 	       row.peer ? number(b, row.peer->median) : "",
-	       row.peer ? bench_text(b, "%sx", number(b, ratio)) : "", target ? target : "",
+	       row.peer ? own_text(b, "%sx", number(b, ratio)) : "", target ? target : "",
 	       target && row.note ? "; " : "", row.note ? row.note : "");
 	fflush(stdout);
 }
@@ -383,7 +406,7 @@ void bench_value(struct bench *b, const char *name, double value, const char *un
 	measure_print(b, name, number(b, value), unit);
 	printf("  %-24s %12s %8s  %s\n", peer_name ? peer_name : "-",
 	       peer_name ? number(b, peer) : "",
-	       peer_name && value > 0 ? bench_text(b, "%sx", number(b, peer / value)) : "",
+	       peer_name && value > 0 ? own_text(b, "%sx", number(b, peer / value)) : "",
 	       note ? note : "");
 	fflush(stdout);
 }

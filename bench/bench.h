@@ -6,8 +6,8 @@
  * a sample is long against the clock; the value is the median of the samples, the spread is shown.
  * The ratio is the peer's time through ours: above 1 we are faster. Nothing fails for being slow.
  *
- * Usage of each program: bench-X [--quick] [--json] [FILTER...], a filter is a part of a row's
- * name. CLO_BENCH_QUICK=1 is --quick.
+ * Usage of each program: bench-X [--quick] [--json] [FILTER...], a filter is a part of the
+ * name of a row or of its group. CLO_BENCH_QUICK=1 is --quick.
  */
 #ifndef CLO_BENCH_BENCH_H
 #define CLO_BENCH_BENCH_H
@@ -65,7 +65,7 @@ void bench_value(struct bench *b, const char *name, double value, const char *un
 void bench_missing(struct bench *b, const char *name, const char *why);
 void bench_group(struct bench *b, const char *title);
 
-/* printf into a buffer of the bench, good for the next row. */
+/* printf into one of 16 buffers of the bench, in turn. */
 const char *bench_text(struct bench *b, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));
 

@@ -23,6 +23,7 @@ struct stores {
 	uint64_t domain;        /* look-ups are in [0, domain), a power of two */
 	struct clo_range r;     /* what the set loops change */
 	uint64_t x;
+	uint64_t pace; /* ns between two changes of a writer; 0: as fast as it goes */
 	struct clo_a32 stop;
 	struct clo_a64 sets;
 };
@@ -58,12 +59,12 @@ static void stores_free(struct stores *s)
 	clo_rwlock_destroy(&s->lock);
 }
 
-/* A checkerboard in the array, made at once: page by page it moves 4 MiB each time. */
+/* From left to right, which is the array's best case: anywhere else it moves megabytes. */
 static void fill_board(struct stores *s)
 {
 	s->domain = BOARD_PAGES;
-	for (uint64_t at = BOARD_PAGES; at > 0; at -= 2)
-		set_all(s, clo_range(at - 1, at), true);
+	for (uint64_t at = 0; at < BOARD_PAGES; at += 2)
+		set_all(s, clo_range(at, at + 1), true);
 }
 
 static void fill_random(struct stores *s, uint64_t domain)
@@ -127,27 +128,33 @@ static void look_array_locked(void *arg, uint64_t n)
 
 static void lookup_rows(struct bench *b, struct stores *s, const char *content)
 {
-	struct bench_time empty = bench_run(b, look_nothing, s);
-	struct bench_time own = bench_run(b, look_attr, s);
-	struct bench_time array = bench_run(b, look_array, s);
-	struct bench_time bitmap = bench_run(b, look_bitmap, s);
-	const char *note = bench_text(b, "of it the loop itself %.1f ns", empty.median);
+	const char *name = bench_text(b, "look-up, %s", content);
+	struct bench_time empty;
+	struct bench_time own;
+	struct bench_time array;
+	struct bench_time bitmap;
+	const char *note;
 
-	bench_print(b, (struct bench_row){ .name = bench_text(b, "look-up, %s", content),
+	if (!bench_wanted(b, name))
+		return;
+	empty = bench_run(b, look_nothing, s);
+	own = bench_run(b, look_attr, s);
+	array = bench_run(b, look_array, s);
+	bitmap = bench_run(b, look_bitmap, s);
+	note = bench_text(b, "of it the loop itself %.1f ns", empty.median);
+	bench_print(b, (struct bench_row){ .name = name,
 					   .own = &own,
 					   .peer_name = "sorted array",
 					   .peer = &array,
 					   .note = note });
-	bench_print(b, (struct bench_row){ .name = bench_text(b, "look-up, %s", content),
-					   .own = &own,
-					   .peer_name = "bitmap",
-					   .peer = &bitmap });
+	bench_print(b, (struct bench_row){
+			       .name = name, .own = &own, .peer_name = "bitmap", .peer = &bitmap });
 	own = bench_run(b, look_uniform_2m, s);
 	bench_print(b, (struct bench_row){ .name = bench_text(b, "2M uniform?, %s", content),
 					   .own = &own });
 }
 
-/* Single pages, 2M and 1G blocks all over the domain, as fast as it goes. */
+/* Single pages, 2M and 1G blocks all over the domain. */
 static struct clo_range writer_range(struct clo_rand *rnd, uint64_t domain)
 {
 	static const unsigned orders[] = { 0, 0, 3, 9, 9, 18 };
@@ -159,15 +166,26 @@ static struct clo_range writer_range(struct clo_rand *rnd, uint64_t domain)
 	return clo_range(start, start + (1ULL << order));
 }
 
+/* Until it is time for the next change; false: no more of them. */
+static bool writer_turn(struct stores *s, uint64_t *next)
+{
+	if (s->pace) {
+		while (clo_now_ns() < *next)
+			;
+		*next = clo_now_ns() + s->pace;
+	}
+	clo_a64_set(&s->sets, clo_a64_get_relaxed(&s->sets) + 1);
+	return !clo_a32_get(&s->stop);
+}
+
 static void *write_attr(void *arg)
 {
 	struct stores *s = arg;
 	struct clo_rand rnd = { 7 };
+	uint64_t next = 0;
 
-	while (!clo_a32_get(&s->stop)) {
+	while (writer_turn(s, &next))
 		set_attr(s, writer_range(&rnd, s->domain), clo_rand_next(&rnd) & 1);
-		clo_a64_set(&s->sets, clo_a64_get(&s->sets) + 1);
-	}
 	return NULL;
 }
 
@@ -175,8 +193,9 @@ static void *write_array(void *arg)
 {
 	struct stores *s = arg;
 	struct clo_rand rnd = { 7 };
+	uint64_t next = 0;
 
-	while (!clo_a32_get(&s->stop)) {
+	while (writer_turn(s, &next)) {
 		struct clo_range r = writer_range(&rnd, s->domain);
 
 		clo_rwlock_wrlock(&s->lock);
@@ -190,8 +209,9 @@ static void *write_bitmap(void *arg)
 {
 	struct stores *s = arg;
 	struct clo_rand rnd = { 7 };
+	uint64_t next = 0;
 
-	while (!clo_a32_get(&s->stop))
+	while (writer_turn(s, &next))
 		peer_bitmap_set(&s->bitmap, writer_range(&rnd, s->domain), clo_rand_next(&rnd) & 1);
 	return NULL;
 }
@@ -215,15 +235,19 @@ static struct bench_time beside(struct bench *b, struct stores *s, void *(*write
 	return t;
 }
 
-static void lookup_beside_writer(struct bench *b, struct stores *s, const char *content)
+static void lookup_beside(struct bench *b, struct stores *s, const char *name)
 {
-	const char *name = bench_text(b, "look-up, a writer runs, %s", content);
 	double rate;
 	double ignored;
-	struct bench_time own = beside(b, s, write_attr, look_attr, &rate);
-	struct bench_time array = beside(b, s, write_array, look_array_locked, &ignored);
-	struct bench_time bitmap = beside(b, s, write_bitmap, look_bitmap, &ignored);
+	struct bench_time own;
+	struct bench_time array;
+	struct bench_time bitmap;
 
+	if (!bench_wanted(b, name))
+		return;
+	own = beside(b, s, write_attr, look_attr, &rate);
+	array = beside(b, s, write_array, look_array_locked, &ignored);
+	bitmap = beside(b, s, write_bitmap, look_bitmap, &ignored);
 	bench_print(b, (struct bench_row){ .name = name,
 					   .own = &own,
 					   .peer_name = "sorted array, rwlock",
@@ -232,6 +256,15 @@ static void lookup_beside_writer(struct bench *b, struct stores *s, const char *
 					   .note = bench_text(b, "%.2g writes/s", rate) });
 	bench_print(b, (struct bench_row){
 			       .name = name, .own = &own, .peer_name = "bitmap", .peer = &bitmap });
+}
+
+/* A change each microsecond is about what the engine can convert by calls of 4K. */
+static void lookup_beside_writer(struct bench *b, struct stores *s, const char *content)
+{
+	s->pace = 1000;
+	lookup_beside(b, s, bench_text(b, "look-up, 1 write/us, %s", content));
+	s->pace = 0;
+	lookup_beside(b, s, bench_text(b, "look-up, many writes, %s", content));
 }
 
 #define SET_LOOP(name, call)                                                                       \
@@ -251,12 +284,25 @@ SET_LOOP(set_attr_loop, set_attr(s, r, to))
 SET_LOOP(set_array_loop, peer_array_set(&s->array, r, to))
 SET_LOOP(set_bitmap_loop, peer_bitmap_set(&s->bitmap, r, to))
 
-static void set_rows(struct bench *b, struct stores *s, const char *name, double target)
-{
-	struct bench_time own = bench_run(b, set_attr_loop, s);
-	struct bench_time array = bench_run(b, set_array_loop, s);
-	struct bench_time bitmap = bench_run(b, set_bitmap_loop, s);
+struct loops {
+	void (*attr)(void *arg, uint64_t n);
+	void (*array)(void *arg, uint64_t n);
+	void (*bitmap)(void *arg, uint64_t n);
+};
 
+/* The same in all three stores. */
+static void three_rows(struct bench *b, struct stores *s, const char *name, struct loops loops,
+		       double target)
+{
+	struct bench_time own;
+	struct bench_time array;
+	struct bench_time bitmap;
+
+	if (!bench_wanted(b, name))
+		return;
+	own = bench_run(b, loops.attr, s);
+	array = bench_run(b, loops.array, s);
+	bitmap = bench_run(b, loops.bitmap, s);
 	bench_print(b, (struct bench_row){ .name = name,
 					   .own = &own,
 					   .peer_name = "sorted array",
@@ -265,6 +311,8 @@ static void set_rows(struct bench *b, struct stores *s, const char *name, double
 	bench_print(b, (struct bench_row){
 			       .name = name, .own = &own, .peer_name = "bitmap", .peer = &bitmap });
 }
+
+static const struct loops set_loops = { set_attr_loop, set_array_loop, set_bitmap_loop };
 
 #define RANDOM_LOOP(name, call)                                                                    \
 	static void name(void *arg, uint64_t n)                                                    \
@@ -285,23 +333,7 @@ RANDOM_LOOP(random_attr, set_attr(s, r, to))
 RANDOM_LOOP(random_array, peer_array_set(&s->array, r, to))
 RANDOM_LOOP(random_bitmap, peer_bitmap_set(&s->bitmap, r, to))
 
-static void random_rows(struct bench *b, struct stores *s, const char *name, uint64_t len)
-{
-	struct bench_time own;
-	struct bench_time array;
-	struct bench_time bitmap;
-
-	s->r = clo_range(0, len);
-	own = bench_run(b, random_attr, s);
-	array = bench_run(b, random_array, s);
-	bitmap = bench_run(b, random_bitmap, s);
-	bench_print(b, (struct bench_row){ .name = name,
-					   .own = &own,
-					   .peer_name = "sorted array",
-					   .peer = &array });
-	bench_print(b, (struct bench_row){
-			       .name = name, .own = &own, .peer_name = "bitmap", .peer = &bitmap });
-}
+static const struct loops random_loops = { random_attr, random_array, random_bitmap };
 
 static void count_attr(void *arg, uint64_t n)
 {
@@ -327,19 +359,7 @@ static void count_bitmap(void *arg, uint64_t n)
 		bench_keep(peer_bitmap_private(&s->bitmap, clo_range(64, s->domain - 64)));
 }
 
-static void count_rows(struct bench *b, struct stores *s, const char *name)
-{
-	struct bench_time own = bench_run(b, count_attr, s);
-	struct bench_time array = bench_run(b, count_array, s);
-	struct bench_time bitmap = bench_run(b, count_bitmap, s);
-
-	bench_print(b, (struct bench_row){ .name = name,
-					   .own = &own,
-					   .peer_name = "sorted array",
-					   .peer = &array });
-	bench_print(b, (struct bench_row){
-			       .name = name, .own = &own, .peer_name = "bitmap", .peer = &bitmap });
-}
+static const struct loops count_loops = { count_attr, count_array, count_bitmap };
 
 static void bytes_rows(struct bench *b, struct stores *s, const char *name)
 {
@@ -365,9 +385,10 @@ static void random_content(struct bench *b, uint64_t domain, const char *size)
 	fill_random(&s, domain);
 	bytes_rows(b, &s, bench_text(b, "memory, random %s", size));
 	lookup_rows(b, &s, bench_text(b, "random %s", size));
-	count_rows(b, &s, bench_text(b, "count all, random %s", size));
+	three_rows(b, &s, bench_text(b, "count all, random %s", size), count_loops, 0);
 	lookup_beside_writer(b, &s, bench_text(b, "random %s", size));
-	random_rows(b, &s, bench_text(b, "set 2M, random %s", size), 512);
+	s.r = clo_range(0, 512);
+	three_rows(b, &s, bench_text(b, "set 2M, random %s", size), random_loops, 0);
 	stores_free(&s);
 }
 
@@ -379,14 +400,14 @@ int main(int argc, char **argv)
 	bench_group(b, "all of one kind");
 	stores_make(&s);
 	s.r = clo_range(0, TIB_PAGES);
-	set_rows(b, &s, "set 1 TiB, aligned", 10000);
+	three_rows(b, &s, "set 1 TiB, aligned", set_loops, 10000);
 	set_all(&s, s.r, true);
 	lookup_rows(b, &s, "uniform");
 	bytes_rows(b, &s, "memory, 1 TiB of one kind");
 	s.r = clo_range(3, TIB_PAGES + 3);
-	set_rows(b, &s, "set 1 TiB, ends inside a 2M block", 10000);
+	three_rows(b, &s, "set 1 TiB, ends inside a 2M block", set_loops, 10000);
 	s.r = clo_range(77777, 77778);
-	set_rows(b, &s, "set 4K alone: split and collapse", 0);
+	three_rows(b, &s, "set 4K alone: split and collapse", set_loops, 0);
 	stores_free(&s);
 
 	bench_group(b, "checkerboard of 4 GiB");
@@ -394,8 +415,9 @@ int main(int argc, char **argv)
 	fill_board(&s);
 	bytes_rows(b, &s, "memory, checkerboard");
 	lookup_rows(b, &s, "checkerboard");
-	count_rows(b, &s, "count all, checkerboard");
-	random_rows(b, &s, "set 4K, checkerboard", 1);
+	three_rows(b, &s, "count all, checkerboard", count_loops, 0);
+	s.r = clo_range(0, 1);
+	three_rows(b, &s, "set 4K, checkerboard", random_loops, 0);
 	lookup_beside_writer(b, &s, "checkerboard");
 	stores_free(&s);
 
