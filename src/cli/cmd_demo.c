@@ -173,7 +173,7 @@ static void output(struct demo *d, int ret, uint64_t ns, const char *level)
 		return;
 	}
 	printf("Two guests of %" PRIu64 " MiB on one host, %u vCPUs each. alpha: its guest_memfd "
-					"owns private/shared, conversion in\n"
+	       "owns private/shared, conversion in\n"
 	       "place. beta: the VM owns it, two backings. Host view: %s.\n\n",
 	       DEMO_GUEST_BYTES >> 20, DEMO_VCPUS, level);
 	cli_table_print(&d->table, stdout);

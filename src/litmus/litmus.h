@@ -341,7 +341,7 @@ void clo_litmus_run_thread(struct clo_litmus_run *r, unsigned thread);
 void clo_litmus_run_op(struct clo_litmus_run *r, unsigned thread, unsigned op);
 /*
  * All threads at once, by clo_thread_create; in the explorer the scheduler takes them from there.
- * 0, or -errno when a thread cannot be made: -EAGAIN, -ENOMEM (those that were made have ended).
+ * 0, or what clo_thread_create() gave for one of them; those that were made have ended.
  */
 int clo_litmus_run_threads(struct clo_litmus_run *r) CLO_MUST_USE;
 /* All threads by the rows, one operation after the other. */
@@ -367,7 +367,8 @@ void clo_litmus_judge(struct clo_litmus_run *r, struct clo_litmus_verdict *out);
 
 /* ---- Files and counts (litmus_file.c) ---- */
 
-/* Read and parse @path. What is wrong is printed on @err. -errno of opening and reading; as clo_litmus_parse(). */
+/* Read and parse @path. What is wrong is printed on @err. -errno of opening and reading; as
+ * clo_litmus_parse(). */
 int clo_litmus_read(const char *path, struct clo_litmus **out, FILE *err) CLO_MUST_USE;
 
 #define CLO_LITMUS_TALLY_MAX 64

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * trust/trust.h - what differs between the VM types, as data and a few functions. No `if (type == X)` outside this module.
+ * trust/trust.h - what differs between the VM types, as data and a few functions. No `if (type ==
+ * X)` outside this module.
  *
- * Built: DEFAULT, SW_PROTECTED. A new type is one file with one struct clo_trust_ops and a row in trust.c.
+ * Built: DEFAULT, SW_PROTECTED. A new type is one file with one struct clo_trust_ops and a row in
+ * trust.c.
  */
 #ifndef CLO_TRUST_TRUST_H
 #define CLO_TRUST_TRUST_H
@@ -16,15 +18,18 @@ struct clo_trust_ops {
 	const char *name; /* as in litmus files: "SW_PROTECTED" */
 	uint32_t vm_type; /* KVM's number */
 	bool has_private_mem;
-	bool may_type_access;	  /* CLO_VM_TYPED_ACCESS is allowed */
-	unsigned as_count;	  /* memslot address spaces: KVM gives 1 to types with private memory, 2 to others */
-	uint64_t gmem_flags;	  /* CLO_GMEM_* that are always allowed */
-	uint64_t gmem_flags_gmem_owner; /* additionally, when the guest_memfd owns the attribute (facts/kvm.md 1, INIT_SHARED) */
-	uint32_t mem_flags;	  /* CLO_MEM_* that are allowed */
-	enum clo_content to_private, to_shared; /* default content policy; CLO_GMEM_ZERO_ON_CONVERT overrides */
+	bool may_type_access; /* CLO_VM_TYPED_ACCESS is allowed */
+	unsigned as_count; /* memslot address spaces: KVM gives 1 to types with private memory, 2 to
+			      others */
+	uint64_t gmem_flags;            /* CLO_GMEM_* that are always allowed */
+	uint64_t gmem_flags_gmem_owner; /* additionally, when the guest_memfd owns the attribute
+					   (facts/kvm.md 1, INIT_SHARED) */
+	uint32_t mem_flags;             /* CLO_MEM_* that are allowed */
+	enum clo_content to_private,
+		to_shared; /* default content policy; CLO_GMEM_ZERO_ON_CONVERT overrides */
 	/*
-	 * Is this access private? @asked: what the access carries; @typed: whether accesses carry anything in this VM; @attr: the attribute now.
-	 * (facts/kvm.md 2, "vCPU fault path" 1)
+	 * Is this access private? @asked: what the access carries; @typed: whether accesses carry
+	 * anything in this VM; @attr: the attribute now. (facts/kvm.md 2, "vCPU fault path" 1)
 	 */
 	bool (*classify)(bool typed, bool asked, bool attr);
 };

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * trust/trust_default.c - DEFAULT: an ordinary VM. It may be backed by a guest_memfd, but nothing in it is private to a guest's fault.
+ * trust/trust_default.c - DEFAULT: an ordinary VM. It may be backed by a guest_memfd, but nothing
+ * in it is private to a guest's fault.
  */
 #include "trust/trust_types.h"
 
