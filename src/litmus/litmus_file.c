@@ -21,7 +21,7 @@ int clo_litmus_read(const char *path, struct clo_litmus **out, FILE *err)
 	int ret = f ? 0 : -errno;
 
 	if (f) {
-		text = malloc(FILE_MAX_BYTES);
+		text = clo_alloc(FILE_MAX_BYTES);
 		ret = text ? 0 : -ENOMEM;
 	}
 	if (ret == 0) {
@@ -41,7 +41,7 @@ int clo_litmus_read(const char *path, struct clo_litmus **out, FILE *err)
 	} else {
 		fprintf(err, "%s: %s\n", path, strerror(-ret));
 	}
-	free(text);
+	clo_free(text);
 	return ret;
 }
 
