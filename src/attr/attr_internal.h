@@ -30,7 +30,8 @@ struct attr_leaf {
 };
 
 struct attr_node {
-	_Alignas(64) uint64_t next; /* in a reserve, or among the spares */
+	_Alignas(64)
+		uint64_t next; /* in a reserve, among the spares, or retired; readers do not look */
 	struct clo_rcu_head rcu;
 	struct clo_attr *a;
 	uint64_t private_pages; /* [ATTR] as all below but the words */
@@ -64,6 +65,7 @@ struct attr_pool {
 		uint64_t head;
 		unsigned count;
 	} spare[ATTR_LEVELS];
+	uint64_t retired; /* nodes that the change in progress has taken out of the tree */
 	uint64_t bytes;
 	uint64_t refs; /* the store, and each batch that waits for RCU */
 };
@@ -173,5 +175,7 @@ int attr_pool_reserve(struct clo_attr *a, const unsigned need[ATTR_LEVELS],
 uint64_t attr_pool_take(struct clo_attr_reserve *res, unsigned level);
 /* [pool] The pointer @word has left the tree, with all below it. */
 void attr_pool_retire(struct clo_attr *a, uint64_t word);
+/* [pool] At the end of a change: one deferred call for all nodes that were retired. */
+void attr_pool_retired(struct clo_attr *a);
 
 #endif

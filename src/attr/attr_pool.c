@@ -142,13 +142,19 @@ void attr_pool_finish(struct clo_attr *a)
 	pool_unref(a);
 }
 
-static void node_grace(struct clo_rcu_head *head)
+/* All nodes that left by one change. */
+static void nodes_grace(struct clo_rcu_head *head)
 {
 	struct attr_node *n = CLO_CONTAINER_OF(head, struct attr_node, rcu);
 	struct clo_attr *a = n->a;
 
 	clo_mutex_lock(&a->pool.lock);
-	word_put(a, attr_node_word(n));
+	while (n) {
+		struct attr_node *next = n->next ? attr_node(n->next) : NULL;
+
+		word_put(a, attr_node_word(n));
+		n = next;
+	}
 	pool_unref(a);
 }
 
@@ -174,8 +180,8 @@ static void slab_grace(struct clo_rcu_head *head)
 void attr_pool_retire(struct clo_attr *a, uint64_t word)
 {
 	if (attr_is_node(word)) {
-		a->pool.refs++;
-		clo_rcu_defer(&attr_node(word)->rcu, node_grace);
+		attr_node(word)->next = a->pool.retired;
+		a->pool.retired = word;
 		return;
 	}
 
@@ -188,6 +194,17 @@ void attr_pool_retire(struct clo_attr *a, uint64_t word)
 	slab->dead = 0;
 	a->pool.refs++;
 	clo_rcu_defer(&slab->rcu, slab_grace);
+}
+
+void attr_pool_retired(struct clo_attr *a)
+{
+	uint64_t word = a->pool.retired;
+
+	if (!word)
+		return;
+	a->pool.retired = 0;
+	a->pool.refs++;
+	clo_rcu_defer(&attr_node(word)->rcu, nodes_grace);
 }
 
 /* A node keeps the link in a field, a bitmap in its first word: it has no content yet. */

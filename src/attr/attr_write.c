@@ -201,6 +201,7 @@ void clo_attr_commit(struct clo_attr *a, struct clo_range r, bool is_private,
 		if (attr_is_ptr(old))
 			attr_pool_retire(a, old);
 	}
+	attr_pool_retired(a);
 	clo_mutex_unlock(&a->pool.lock);
 	clo_mutex_unlock(&a->lock);
 }

@@ -5,7 +5,7 @@
  */
 #include "attr/attr.h"
 
-#include "sync/sync_test_dfs.h"
+#include "harness/dfs.h"
 
 /* Two blocks of 512: the smallest store with a node. */
 #define NPAGES 1024U
