@@ -292,7 +292,7 @@ void clo_litmus_print(const struct clo_litmus *p, FILE *f);
 void clo_litmus_print_op(const struct clo_litmus *p, unsigned thread, unsigned op, FILE *f);
 void clo_litmus_print_final(const struct clo_litmus *p, unsigned final, FILE *f);
 void clo_litmus_print_outcome(struct clo_litmus_outcome o, FILE *f);
-/* The language's operations, results and counters for --help; @markdown: as tables for docs/. */
+/* The language's operations, results and counters, for people; @markdown: as tables for docs/. */
 void clo_litmus_print_ops(FILE *f, bool markdown);
 
 /* Name of an operation ("load"); NULL beyond the last. */

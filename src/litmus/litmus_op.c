@@ -147,7 +147,7 @@ static bool parse_code(struct clo_lit *l, struct step *s)
 		if (l->token == T_WORD)
 			clo_lit_suggest(l, &near, clo_lit_ops[i].name);
 	}
-	clo_lit_fail(l, "an operation ('cloister run --help' lists them)", "'%s' is no operation",
+	clo_lit_fail(l, "an operation ('cloister run --ops' lists them)", "'%s' is no operation",
 		     clo_lit_show(l).text);
 	clo_lit_suggest_done(l, &near);
 	return false;

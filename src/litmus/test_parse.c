@@ -231,7 +231,7 @@ TEST(error_text)
 	CHECK_STR(out, "x.litmus:3:2: 'covnert' is no operation\n"
 		       "    3 |  covnert 1 private | ;\n"
 		       "      |  ^~~~~~~\n"
-		       "expected: an operation ('cloister run --help' lists them)\n"
+		       "expected: an operation ('cloister run --ops' lists them)\n"
 		       "hint: did you mean 'convert'?\n");
 	free(out);
 	/* No file, no error wanted: fine too. */

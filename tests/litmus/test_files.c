@@ -92,6 +92,32 @@ static void run_once(const struct clo_litmus *p, bool threads)
 	clo_litmus_teardown(r);
 }
 
+/* docs/litmus.md has the tables as --help prints them. */
+TEST(documentation_is_current)
+{
+	const char *root = getenv("CLO_SOURCE_ROOT");
+	static char doc[1 << 16];
+	char path[512];
+	char *words = NULL;
+	size_t len;
+	FILE *f;
+
+	if (!root)
+		SKIP("CLO_SOURCE_ROOT is not set");
+	snprintf(path, sizeof(path), "%s/docs/litmus.md", root);
+	f = fopen(path, "r");
+	CHECK(f != NULL);
+	len = fread(doc, 1, sizeof(doc) - 1, f);
+	fclose(f);
+	doc[len] = 0;
+	f = open_memstream(&words, &len);
+	CHECK(f != NULL);
+	clo_litmus_print_ops(f, true);
+	fclose(f);
+	CHECK_MSG(strstr(doc, words) != NULL, "docs/litmus.md needs this text:\n%s", words);
+	free(words);
+}
+
 #define FILE_TEST(id, file, bound)                                                                 \
 	TEST(id)                                                                                   \
 	{                                                                                          \
