@@ -19,7 +19,7 @@ UNLIMITED = re.compile(r"^(LICENSE|docs/.*|CHANGELOG\.md|tests/.*\.txt|litmus/.*
 # call, where it is allowed, why not elsewhere
 BANNED = [
     (r"malloc|calloc|realloc|reallocarray|free|strdup|strndup|asprintf|vasprintf|aligned_alloc|"
-     r"posix_memalign|memalign", r"^src/base/alloc|^src/cli/|^(tests|bench|examples)/|/test_",
+     r"posix_memalign|memalign", r"^src/base/alloc|^src/(cli|explore)/|^(tests|bench|examples)/|/test_",
      "heap memory comes from clo_alloc, so that failing allocations can be tested"),
     (r"sleep|usleep|nanosleep|clock_nanosleep", r"^tests/harness/",
      "a sleep is no synchronisation"),

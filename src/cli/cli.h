@@ -3,8 +3,8 @@
  * cli/cli.h - the command `cloister`: a table of subcommands, common options, output as text or
  * JSON.
  *
- * Exit status: 0 all well, 1 a finding (a violated expectation, a failed step), 2 wrong usage or a
- * file that cannot be read.
+ * Exit status: 0 all well, 1 a finding (a violated expectation, a failed step), 2 wrong usage, a
+ * file that cannot be read, or output that cannot be written.
  */
 #ifndef CLO_CLI_CLI_H
 #define CLO_CLI_CLI_H
@@ -38,11 +38,19 @@ int cli_states(const struct cli_options *opt, int argc, char **argv);
 /* "cloister CMD: message" on stderr; returns CLI_USAGE. */
 int cli_usage_error(const char *command, const char *fmt, ...)
 	__attribute__((format(printf, 2, 3)));
-/* For commands without arguments of their own. */
-int cli_no_args(int argc, char **argv);
+/* What getopt_long() called '?' or ':' with opterr 0, in words; returns CLI_USAGE. */
+int cli_bad_option(const char *command, char **argv);
+/* For commands without options: at most @most arguments, then from optind on. CLI_OK, or CLI_USAGE
+ * after a message. */
+int cli_only_args(int argc, char **argv, int most);
 /* One line on a terminal, overwritten by the next; NULL ends it. Nothing when stderr is no
  * terminal. */
 void cli_progress(const struct cli_options *opt, const char *text);
+/* Before the first file is opened: a descriptor 0, 1 or 2 that is closed must not become one of the
+ * engine's. */
+void cli_output_begin(void);
+/* Flush; CLI_USAGE after a message when the output could not be written, else @status. */
+int cli_output_end(int status);
 /* Print and free. */
 void cli_print_json(struct json_object *o);
 #define CLI_TABLE_COLUMNS 8U

@@ -4,9 +4,13 @@
  */
 #include "cli.h"
 
+#include <errno.h>
+#include <fcntl.h>
+#include <getopt.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 int cli_usage_error(const char *command, const char *fmt, ...)
 {
@@ -20,9 +24,57 @@ int cli_usage_error(const char *command, const char *fmt, ...)
 	return CLI_USAGE;
 }
 
-int cli_no_args(int argc, char **argv)
+int cli_bad_option(const char *command, char **argv)
 {
-	return argc > 1 ? cli_usage_error(argv[0], "unexpected argument '%s'", argv[1]) : CLI_OK;
+	const char *arg = argv[optind - 1];
+	int name = (int)strcspn(arg, "=");
+
+	if (optopt == 0)
+		return cli_usage_error(command, "unknown option '%.*s'", name, arg);
+	if (arg[0] == '-' && arg[1] == '-' && arg[name] == '=')
+		return cli_usage_error(command, "option '%.*s' takes no value", name, arg);
+	if (arg[0] == '-' && arg[1] == '-')
+		return cli_usage_error(command, "option '%s' needs a value", arg);
+	return cli_usage_error(command, "unknown option '-%c'", optopt);
+}
+
+int cli_only_args(int argc, char **argv, int most)
+{
+	static const struct option none[] = { { NULL, 0, NULL, 0 } };
+
+	opterr = 0;
+	if (getopt_long(argc, argv, ":", none, NULL) != -1)
+		return cli_bad_option(argv[0], argv);
+	return argc - optind > most
+		       ? cli_usage_error(argv[0], "unexpected argument '%s'", argv[optind + most])
+		       : CLI_OK;
+}
+
+void cli_output_begin(void)
+{
+	/* Opened the wrong way round, so that using it is an error like using a closed one. */
+	static const int wrong_way[] = { O_WRONLY, O_RDONLY, O_RDONLY };
+
+	for (int fd = 0; fd < 3; fd++) {
+		if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", wrong_way[fd]) != fd)
+			_exit(CLI_USAGE);
+	}
+}
+
+int cli_output_end(int status)
+{
+	bool failed = ferror(stdout) != 0;
+	int err = 0;
+
+	if (fclose(stdout)) {
+		failed = true;
+		err = errno;
+	}
+	if (!failed)
+		return status;
+	fprintf(stderr, "cloister: the output could not be written%s%s\n", err ? ": " : "",
+		err ? strerror(err) : "");
+	return CLI_USAGE;
 }
 
 void cli_progress(const struct cli_options *opt, const char *text)

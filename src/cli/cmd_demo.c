@@ -151,12 +151,12 @@ static int run_steps(struct demo *d)
 	for (size_t i = 0; i < STEPS; i++) {
 		cli_progress(d->opt, demo_text("[%zu/%zu] %s ...", i + 1, STEPS, steps[i].name));
 		if (steps[i].run(d)) {
-			cli_progress(d->opt, "");
+			cli_progress(d->opt, NULL);
 			fprintf(stderr, "cloister demo: %s: %s\n", steps[i].name, d->error);
 			return -1;
 		}
 	}
-	cli_progress(d->opt, "");
+	cli_progress(d->opt, NULL);
 	return 0;
 }
 
@@ -186,7 +186,7 @@ int cli_demo(const struct cli_options *opt, int argc, char **argv)
 	struct demo d = { .opt = opt };
 	uint64_t start = clo_now_ns();
 	const char *level = "?";
-	int ret = cli_no_args(argc, argv);
+	int ret = cli_only_args(argc, argv, 0);
 
 	if (ret)
 		return ret;

@@ -49,10 +49,36 @@ static void text(const struct finding *f, size_t n, const struct clo_view_probe 
 	printf("  This guards one process against accidents, not against a hostile VMM.\n");
 }
 
+static struct json_object *to_json(const struct finding *f, size_t n,
+				   const struct clo_view_probe *p)
+{
+	struct json_object *o = json_object_new_object(), *checks = json_object_new_array();
+
+	for (size_t i = 0; i < n; i++) {
+		struct json_object *one = json_object_new_object();
+
+		json_object_object_add(one, "what", json_object_new_string(f[i].what));
+		json_object_object_add(one, "works", json_object_new_boolean(f[i].error == 0));
+		json_object_object_add(
+			one, "error",
+			json_object_new_string(f[i].error ? strerror(-f[i].error) : ""));
+		json_object_object_add(one, "without", json_object_new_string(f[i].without));
+		json_object_array_add(checks, one);
+	}
+	json_object_object_add(o, "checks", checks);
+	json_object_object_add(o, "free_2m_pages", json_object_new_uint64(p->hugetlb_2m_free));
+	json_object_object_add(o, "free_1g_pages", json_object_new_uint64(p->hugetlb_1g_free));
+	json_object_object_add(o, "max_map_count", json_object_new_uint64(p->max_map_count));
+	json_object_object_add(o, "level", json_object_new_string(clo_view_level_name(p->best)));
+	json_object_object_add(o, "protects", json_object_new_string(protects[p->best]));
+	json_object_object_add(o, "user_mode_only", json_object_new_boolean(p->user_mode_only));
+	return o;
+}
+
 int cli_doctor(const struct cli_options *opt, int argc, char **argv)
 {
 	struct clo_view_probe p;
-	int ret = cli_no_args(argc, argv);
+	int ret = cli_only_args(argc, argv, 0);
 
 	if (ret)
 		return ret;
@@ -71,22 +97,9 @@ int cli_doctor(const struct cli_options *opt, int argc, char **argv)
 		{ "memfd of 1G pages", "1G folios are made of small pages", p.hugetlb_1g },
 	};
 
-	if (opt->json) {
-		struct json_object *o = json_object_new_object();
-
-		for (size_t i = 0; i < sizeof(f) / sizeof(f[0]); i++)
-			json_object_object_add(
-				o, f[i].what,
-				f[i].error ? json_object_new_string(strerror(-f[i].error))
-					   : json_object_new_boolean(1));
-		json_object_object_add(o, "level",
-				       json_object_new_string(clo_view_level_name(p.best)));
-		json_object_object_add(o, "user_mode_only",
-				       json_object_new_boolean(p.user_mode_only));
-		json_object_object_add(o, "protects", json_object_new_string(protects[p.best]));
-		cli_print_json(o);
-	} else {
+	if (opt->json)
+		cli_print_json(to_json(f, sizeof(f) / sizeof(f[0]), &p));
+	else
 		text(f, sizeof(f) / sizeof(f[0]), &p);
-	}
 	return CLI_OK;
 }

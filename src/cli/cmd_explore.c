@@ -32,13 +32,25 @@ int cli_exec_path(char *path, size_t size, const char *program)
 	return used > 0 && (size_t)used < size && access(path, X_OK) == 0 ? 0 : -ENOENT;
 }
 
-int cli_litmus_path(char *path, size_t size, const char *file)
+const char *cli_litmus_dir(void)
 {
 	const char *dirs[] = { getenv("CLOISTER_LITMUS_PATH"), CLO_LITMUS_DIR,
 			       CLO_LITMUS_SOURCE_DIR };
 
 	for (size_t i = 0; i < sizeof(dirs) / sizeof(dirs[0]); i++) {
-		int used = dirs[i] && *dirs[i] ? snprintf(path, size, "%s/%s", dirs[i], file) : 0;
+		if (dirs[i] && *dirs[i] && access(dirs[i], R_OK | X_OK) == 0)
+			return dirs[i];
+	}
+	return NULL;
+}
+
+int cli_litmus_path(char *path, size_t size, const char *file)
+{
+	static const char *const ends[] = { "", ".litmus" };
+	const char *dir = cli_litmus_dir();
+
+	for (size_t i = 0; dir && i < sizeof(ends) / sizeof(ends[0]); i++) {
+		int used = snprintf(path, size, "%s/%s%s", dir, file, ends[i]);
 
 		if (used > 0 && (size_t)used < size && access(path, R_OK) == 0)
 			return 0;
@@ -50,17 +62,27 @@ int cli_explore(const struct cli_options *opt, int argc, char **argv)
 {
 	char path[PATH_MAX + 32];
 	char **args = calloc((size_t)argc + 2, sizeof(*args));
+	const char *litmus = cli_litmus_dir();
 	int n = 0;
 
 	if (!args)
 		return CLI_FINDING;
 	if (cli_exec_path(path, sizeof(path), "cloister-explore")) {
 		free(args);
-		fputs("cloister explore: cloister-explore was not found beside this command; set "
-		      "CLOISTER_EXEC_PATH to its folder.\n",
-		      stderr);
+		if (getenv("CLOISTER_EXEC_PATH") && *getenv("CLOISTER_EXEC_PATH"))
+			fprintf(stderr,
+				"cloister explore: no program cloister-explore in "
+				"CLOISTER_EXEC_PATH, which is '%s'\n",
+				getenv("CLOISTER_EXEC_PATH"));
+		else
+			fputs("cloister explore: cloister-explore was not found beside this "
+			      "command; set CLOISTER_EXEC_PATH to its folder\n",
+			      stderr);
 		return CLI_USAGE;
 	}
+	/* The helper does not know where files are installed. */
+	if (litmus)
+		(void)setenv("CLOISTER_LITMUS_PATH", litmus, 1);
 	args[n++] = path;
 	if (opt->json)
 		args[n++] = (char *)(uintptr_t) "--json";

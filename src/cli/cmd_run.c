@@ -3,13 +3,17 @@
  * cli/cmd_run.c - `cloister run FILE...`: litmus files on real threads, many times.
  */
 #include "cli.h"
+#include "cli_exec.h"
 
 #include "litmus/litmus.h"
 
 #include <errno.h>
+#include <getopt.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define DEFAULT_TIMES 1000U
 #define MAX_TIMES     100000000U
@@ -18,6 +22,7 @@
 struct run_options {
 	uint64_t times;
 	bool rows; /* in the order of the rows, once */
+	bool ops;  /* print the language and end */
 	uint32_t view;
 };
 
@@ -82,27 +87,39 @@ static unsigned unmet(const struct clo_litmus *p, const struct outcome_of_file *
 	return n;
 }
 
-static void print_text(const char *path, const struct clo_litmus *p, struct outcome_of_file *o)
+static void print_unseen(const char *path, const struct clo_litmus *p, struct outcome_of_file *o)
 {
 	uint32_t mask;
 
-	printf("%s: %s, %" PRIu64 " runs on threads\n", path, p->name, o->tally.runs);
+	if (unmet(p, o, &mask) == 0)
+		return;
+	for (uint32_t i = 0; i < p->final_count; i++) {
+		if (!(mask & (1U << i)))
+			continue;
+		printf("  not seen: ");
+		clo_litmus_print_final(p, i, stdout);
+		putchar('\n');
+	}
+	printf("  A race can be too rare for threads: cloister explore %s\n", path);
+}
+
+static void print_text(const char *path, const struct clo_litmus *p, const struct run_options *ro,
+		       struct outcome_of_file *o)
+{
+	printf("%s: %s, ", path, p->name);
+	if (ro->rows)
+		printf("once, in the order of its rows\n");
+	else
+		printf("%" PRIu64 " run%s on threads\n", o->tally.runs,
+		       o->tally.runs == 1 ? "" : "s");
 	clo_litmus_tally_print(&o->tally, stdout);
 	if (o->violations)
-		printf("  VIOLATED in %" PRIu64 " runs: %s\n    first: %s\n", o->violations,
-		       o->first.why, o->first.outcome);
+		printf("  VIOLATED in %" PRIu64 " run%s: %s\n    first: %s\n", o->violations,
+		       o->violations == 1 ? "" : "s", o->first.why, o->first.outcome);
 	else
 		printf("  holds\n");
-	if (unmet(p, o, &mask)) {
-		for (uint32_t i = 0; i < p->final_count; i++) {
-			if (!(mask & (1U << i)))
-				continue;
-			printf("  not seen: ");
-			clo_litmus_print_final(p, i, stdout);
-			putchar('\n');
-		}
-		printf("  A race can be too rare for threads: cloister explore %s\n", path);
-	}
+	if (!ro->rows)
+		print_unseen(path, p, o);
 }
 
 static struct json_object *to_json(const char *path, const struct clo_litmus *p,
@@ -136,10 +153,18 @@ static int run_file(const struct cli_options *opt, const struct run_options *ro,
 		    struct json_object *all)
 {
 	struct outcome_of_file *o = calloc(1, sizeof(*o));
+	char known[PATH_MAX];
 	struct clo_litmus *p;
-	int ret = o ? clo_litmus_read(path, &p, stderr) : -ENOMEM;
+	int ret = o ? 0 : -ENOMEM;
 	int status = CLI_OK;
 
+	if (ret == 0) {
+		/* A bare name can be a file that comes with Cloister. */
+		bool bare = !strchr(path, '/') && access(path, F_OK) != 0 &&
+			    cli_litmus_path(known, sizeof(known), path) == 0;
+
+		ret = clo_litmus_read(bare ? known : path, &p, stderr);
+	}
 	if (ret) {
 		free(o);
 		return CLI_USAGE;
@@ -154,15 +179,15 @@ static int run_file(const struct cli_options *opt, const struct run_options *ro,
 		}
 		ret = one_run(p, ro, o);
 	}
-	cli_progress(opt, "");
+	cli_progress(opt, NULL);
 	if (ret) {
-		fprintf(stderr, "%s: %s: %s\n", path, strerror(-ret), o->why);
+		fprintf(stderr, "%s: %s%s%s\n", path, strerror(-ret), *o->why ? ": " : "", o->why);
 		status = CLI_FINDING;
 	} else {
 		if (opt->json)
 			json_object_array_add(all, to_json(path, p, o));
 		else
-			print_text(path, p, o);
+			print_text(path, p, ro, o);
 		status = o->violations ? CLI_FINDING : CLI_OK;
 	}
 	clo_litmus_free(p);
@@ -190,37 +215,65 @@ static bool parse_view(const char *text, uint32_t *view)
 	return false;
 }
 
+/* -1: go on. */
+static int run_options(struct run_options *ro, int argc, char **argv)
+{
+	static const struct option options[] = {
+		{ "times", required_argument, NULL, 't' },
+		{ "view", required_argument, NULL, 'v' },
+		{ "rows", no_argument, NULL, 'r' },
+		{ "ops", no_argument, NULL, 'o' },
+		{ NULL, 0, NULL, 0 },
+	};
+	int c;
+
+	opterr = 0;
+	while ((c = getopt_long(argc, argv, ":", options, NULL)) != -1) {
+		switch (c) {
+		case 't':
+			if (!parse_times(optarg, &ro->times))
+				return cli_usage_error(
+					"run", "--times wants a number from 1 to %u, not '%s'",
+					MAX_TIMES, optarg);
+			break;
+		case 'v':
+			if (!parse_view(optarg, &ro->view))
+				return cli_usage_error(
+					"run", "--view wants auto, uffd, remap or soft, not '%s'",
+					optarg);
+			break;
+		case 'r':
+			ro->rows = true;
+			break;
+		case 'o':
+			ro->ops = true;
+			break;
+		default:
+			return cli_bad_option("run", argv);
+		}
+	}
+	return -1;
+}
+
 int cli_run(const struct cli_options *opt, int argc, char **argv)
 {
 	struct run_options ro = { .times = DEFAULT_TIMES };
 	struct json_object *all;
-	int status = CLI_OK, i = 1;
+	int status = run_options(&ro, argc, argv);
 
-	for (; i < argc && argv[i][0] == '-' && argv[i][1]; i++) {
-		if (strcmp(argv[i], "--rows") == 0)
-			ro.rows = true;
-		else if (strcmp(argv[i], "--times") == 0 && i + 1 < argc) {
-			if (!parse_times(argv[++i], &ro.times))
-				return cli_usage_error(
-					"run", "--times wants a number from 1 to %u, not '%s'",
-					MAX_TIMES, argv[i]);
-		} else if (strcmp(argv[i], "--view") == 0 && i + 1 < argc) {
-			if (!parse_view(argv[++i], &ro.view))
-				return cli_usage_error(
-					"run", "--view wants auto, uffd, remap or soft, not '%s'",
-					argv[i]);
-		} else if (strcmp(argv[i], "--ops") == 0) {
-			clo_litmus_print_ops(stdout, false);
-			return CLI_OK;
-		} else {
-			return cli_usage_error("run", "unknown option or missing value: '%s'",
-					       argv[i]);
-		}
+	if (status >= 0)
+		return status;
+	if (ro.ops) {
+		if (opt->json)
+			return cli_usage_error("run", "--ops has no JSON form");
+		clo_litmus_print_ops(stdout, false);
+		return CLI_OK;
 	}
-	if (i == argc)
+	if (optind == argc)
 		return cli_usage_error("run", "no litmus file named");
 	all = json_object_new_array();
-	for (; i < argc; i++) {
+	status = CLI_OK;
+	for (int i = optind; i < argc; i++) {
 		int s = run_file(opt, &ro, argv[i], all);
 
 		status = s > status ? s : status;

@@ -10,6 +10,7 @@
 #include "page/page.h"
 #include "trust/trust.h"
 
+#include <getopt.h>
 #include <string.h>
 
 static void frame_table(struct cli_table *t)
@@ -103,16 +104,47 @@ static const struct {
 };
 #define TABLES (sizeof(tables) / sizeof(tables[0]))
 
+/* No name means all. */
+static bool wanted(const char *table, int argc, char **argv)
+{
+	for (int i = optind; i < argc; i++) {
+		if (strcmp(table, argv[i]) == 0)
+			return true;
+	}
+	return optind == argc;
+}
+
+/* The first name that is no table, or NULL. */
+static const char *no_table(int argc, char **argv)
+{
+	for (int i = optind; i < argc; i++) {
+		size_t k = 0;
+
+		while (k < TABLES && strcmp(argv[i], tables[k].name) != 0)
+			k++;
+		if (k == TABLES)
+			return argv[i];
+	}
+	return NULL;
+}
+
 int cli_states(const struct cli_options *opt, int argc, char **argv)
 {
-	const char *name = argc > 1 ? argv[1] : NULL;
-	struct json_object *all = json_object_new_object();
+	int ret = cli_only_args(argc, argv, argc);
+	const char *bad = ret ? NULL : no_table(argc, argv);
+	struct json_object *all;
 	bool any = false;
 
+	if (ret)
+		return ret;
+	if (bad)
+		return cli_usage_error("states",
+				       "no table '%s': frame, zap, cause, invariant or type", bad);
+	all = json_object_new_object();
 	for (size_t i = 0; i < TABLES; i++) {
 		struct cli_table t;
 
-		if (name && strcmp(name, tables[i].name) != 0)
+		if (!wanted(tables[i].name, argc, argv))
 			continue;
 		tables[i].fill(&t);
 		if (opt->json) {
@@ -123,11 +155,6 @@ int cli_states(const struct cli_options *opt, int argc, char **argv)
 		}
 		any = true;
 		cli_table_free(&t);
-	}
-	if (!any) {
-		json_object_put(all);
-		return cli_usage_error("states",
-				       "no table '%s': frame, zap, cause, invariant or type", name);
 	}
 	if (opt->json)
 		cli_print_json(all);

@@ -3,55 +3,57 @@
  * cli/main.c - the command `cloister`.
  */
 #include "cli.h"
+#include "cli_exec.h"
 
+#include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+/* clang-format off */
 static const struct cli_command commands[] = {
 	{ "demo", "", "a tour of the engine on this machine, under 30 s",
-	  "Two guests on one host: private work, sharing, conversion under load on several vCPUs, "
-	  "a host touch that\n"
-	  "gets its SIGBUS, refused double mappings, a race explored, the leak report. Every step "
-	  "is checked; the\n"
-	  "table says what was done, what was checked and what was measured.\n",
+	  "Two guests on one host: private work, sharing, conversion under load on several vCPUs, a host\n"
+	  "touch that gets its SIGBUS, refused double mappings, a race explored, the leak report. Every\n"
+	  "step is checked; the table says what was done, what was checked and what was measured.\n",
 	  cli_demo },
 	{ "doctor", "", "what this host permits, and the protection level that results",
-	  "Tries each thing that host views of guest memory need (userfaultfd and its features, "
-	  "memfd, huge pages,\n"
-	  "the limit of mappings) and says which level the engine will use and what that level "
-	  "protects.\n",
+	  "Tries each thing that host views of guest memory need (userfaultfd and its features, memfd, huge\n"
+	  "pages, the limit of mappings) and says which level the engine will use, what that level protects\n"
+	  "and how to get a better one.\n",
 	  cli_doctor },
-	{ "run", "[--times N] [--rows] [--view LEVEL] FILE...", "run litmus files on threads",
-	  "Runs each file N times (1000) on real threads and prints the outcomes with their "
-	  "counts. Exit status 1 when an\n"
-	  "outcome that the file forbids was seen. A race may need the explorer to be found: see "
-	  "explore.\n\n"
-	  "  --times N     runs of each file\n"
+	{ "run", "[OPTION]... FILE...", "run litmus files on threads",
+	  "Runs each file many times on real threads and prints the outcomes with their counts. An outcome\n"
+	  "that the file forbids is a finding. A race may be too rare to be met so: see explore.\n"
+	  "FILE is a path, or the bare name of a file that comes with Cloister, as fault-vs-punch.\n\n"
+	  "  --times N     runs of each file; 1000\n"
 	  "  --rows        once, in the order of the rows, as the diagram is read\n"
-	  "  --view LEVEL  host views: auto, uffd, remap or soft (see doctor)\n"
-	  "  --ops         the operations, results and counters of the language\n",
+	  "  --view LEVEL  host views: auto, uffd, remap or soft (see doctor); auto\n"
+	  "  --ops         print the operations, results and counters of the language, and stop\n",
 	  cli_run },
 	{ "explore", "[OPTION]... FILE...", "run litmus files in every interleaving",
-	  "Runs each file under a deterministic scheduler in every interleaving with at most N "
-	  "preemptions, the\n"
-	  "invariants I1..I7 checked after each step. 'cloister explore --help' comes from "
-	  "cloister-explore, which\n"
-	  "does the work; it is looked for beside this command, or in CLOISTER_EXEC_PATH.\n",
+	  "", /* cloister-explore says it */
 	  cli_explore },
-	{ "states", "[NAME]", "the state machines and lists that the engine runs on",
-	  "Prints the tables that the code itself uses: frame, zap, cause, invariant, type. "
-	  "Without NAME: all.\n",
+	{ "states", "[NAME]...", "the state machines and lists that the engine runs on",
+	  "Prints the tables that the code itself uses; without NAME all of them:\n\n"
+	  "  frame      states of a frame of the host, and what each operation makes of them\n"
+	  "  zap        why a stage-2 leaf is removed\n"
+	  "  cause      why an access of a guest exits to the VMM\n"
+	  "  invariant  what must always be true\n"
+	  "  type       VM types, and what a conversion does to the bytes\n",
 	  cli_states },
 };
 #define COMMANDS (sizeof(commands) / sizeof(commands[0]))
+/* clang-format on */
 
 static void print_help(FILE *out)
 {
+	const char *dir = cli_litmus_dir();
+
 	fputs("usage: cloister [--json] COMMAND [ARGUMENT]...\n\n"
-	      "Private guest memory of a hypervisor, in userspace: guest_memfd, private and shared "
-	      "pages, conversion,\n"
-	      "secure stage-2 tables, without confidential hardware.\n\ncommands:\n",
+	      "Private guest memory of a hypervisor, in userspace: what KVM's guest_memfd does for "
+	      "confidential\nguests, on any machine. Litmus files are small races between guest "
+	      "and host, written as diagrams.\n\ncommands:\n",
 	      out);
 	for (size_t i = 0; i < COMMANDS; i++)
 		fprintf(out, "  %-9s %s\n", commands[i].name, commands[i].summary);
@@ -59,73 +61,99 @@ static void print_help(FILE *out)
 	      "  --json     machine-readable output on stdout\n"
 	      "  --help     this text; behind a command: its own\n"
 	      "  --version  version\n\n"
-	      "Exit status: 0 all well, 1 a finding, 2 wrong usage. 'cloister COMMAND --help' says "
-	      "more.\n",
+	      "to begin with:\n"
+	      "  cloister demo\n"
+	      "  cloister run --times 200 fault-vs-punch\n"
+	      "  cloister explore fault-vs-punch\n"
+	      "  cloister explore --break inval-seq fault-vs-punch   the same without one check: "
+	      "what it prevents\n\n",
+	      out);
+	if (dir)
+		fprintf(out, "Litmus files: %s\n", dir);
+	fputs("Exit status: 0 all well, 1 a finding, 2 wrong usage or a file that cannot be "
+	      "read.\n",
 	      out);
 }
 
-static int command_help(const struct cli_command *c)
+static int command_help(const struct cli_options *opt, const struct cli_command *c)
 {
-	printf("usage: cloister [--json] %s%s%s\n\n%s\n\n%s", c->name, *c->args ? " " : "", c->args,
-	       c->summary, c->help);
+	static char name[] = "explore", help[] = "--help";
+	char *argv[] = { name, help, NULL };
+
+	if (c->run == cli_explore)
+		return cli_explore(opt, 2, argv);
+	printf("usage: cloister [--json] %s%s%s\n\n%c%s.\n\n%s", c->name, *c->args ? " " : "",
+	       c->args, toupper((unsigned char)c->summary[0]), c->summary + 1, c->help);
 	return CLI_OK;
 }
 
+/* NULL after a message. */
 static const struct cli_command *find(const char *name)
 {
 	for (size_t i = 0; i < COMMANDS; i++) {
 		if (strcmp(commands[i].name, name) == 0)
 			return &commands[i];
 	}
+	fprintf(stderr, "cloister: no %s '%s'. 'cloister --help' lists them.\n",
+		name[0] == '-' ? "option" : "command", name);
 	return NULL;
 }
 
-/* --json may stand before or behind the command. Returns the new argc. */
-static int take_options(int argc, char **argv, struct cli_options *opt)
+static bool is_help(const char *arg)
 {
-	int kept = 0;
+	return strcmp(arg, "--help") == 0 || strcmp(arg, "-h") == 0;
+}
 
-	for (int i = 0; i < argc; i++) {
+/* --json and --help may stand before or behind the command. Returns the new argc. */
+static int take_options(int argc, char **argv, struct cli_options *opt, bool *help)
+{
+	int kept = 0, i = 0;
+
+	for (; i < argc && strcmp(argv[i], "--") != 0; i++) {
 		if (strcmp(argv[i], "--json") == 0)
 			opt->json = true;
+		else if (is_help(argv[i]))
+			*help = true;
 		else
 			argv[kept++] = argv[i];
 	}
+	while (i < argc)
+		argv[kept++] = argv[i++];
 	argv[kept] = NULL;
 	return kept;
 }
 
-int main(int argc, char **argv)
+static int command(const struct cli_options *opt, int argc, char **argv, bool help)
 {
-	struct cli_options opt = { .tty = isatty(STDERR_FILENO) };
 	const struct cli_command *c;
 
-	argc = take_options(argc, argv, &opt);
-	if (argc < 2) {
-		print_help(stderr);
-		return CLI_USAGE;
+	if (argc > 1 && strcmp(argv[1], "help") == 0) {
+		help = true;
+		argc--;
+		argv++;
 	}
-	if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 ||
-	    strcmp(argv[1], "help") == 0) {
-		c = argc > 2 ? find(argv[2]) : NULL;
-		if (c)
-			return command_help(c);
-		print_help(stdout);
-		return CLI_OK;
+	if (argc < 2) {
+		print_help(help ? stdout : stderr);
+		return help ? CLI_OK : CLI_USAGE;
 	}
 	if (strcmp(argv[1], "--version") == 0) {
 		puts("cloister " CLO_VERSION);
 		return CLI_OK;
 	}
 	c = find(argv[1]);
-	if (!c) {
-		fprintf(stderr, "cloister: no command '%s'. 'cloister --help' lists them.\n",
-			argv[1]);
+	if (!c)
 		return CLI_USAGE;
-	}
-	/* The explorer's options are its own. */
-	if (c->run != cli_explore && argc > 2 &&
-	    (strcmp(argv[2], "--help") == 0 || strcmp(argv[2], "-h") == 0))
-		return command_help(c);
-	return c->run(&opt, argc - 1, argv + 1);
+	return help ? command_help(opt, c) : c->run(opt, argc - 1, argv + 1);
+}
+
+int main(int argc, char **argv)
+{
+	struct cli_options opt = { 0 };
+	const char *term = getenv("TERM");
+	bool help = false;
+
+	cli_output_begin();
+	opt.tty = isatty(STDERR_FILENO) && !(term && strcmp(term, "dumb") == 0);
+	argc = take_options(argc, argv, &opt, &help);
+	return cli_output_end(command(&opt, argc, argv, help));
 }

@@ -188,34 +188,47 @@ void clo_explore_format(const struct clo_explore_result *r, FILE *out)
 		fprintf(out, "%s%u:%u", i ? "," : "", r->schedule[i].step, r->schedule[i].thread);
 }
 
+/* Digits at *@at, moved behind them. */
+static bool parse_number(const char **at, uint32_t *out)
+{
+	uint64_t n = 0;
+	const char *p = *at;
+
+	while (*p >= '0' && *p <= '9' && n <= UINT32_MAX)
+		n = n * 10 + (uint64_t)(*p++ - '0');
+	if (p == *at || n > UINT32_MAX)
+		return false;
+	*at = p;
+	*out = (uint32_t)n;
+	return true;
+}
+
+/* "STEP:THREAD" and, unless it is the last, a comma. */
+static bool parse_switch(const char **at, struct clo_explore_switch *s, bool *more)
+{
+	if (!parse_number(at, &s->step) || *(*at)++ != ':' || !parse_number(at, &s->thread))
+		return false;
+	*more = **at == ',';
+	*at += *more;
+	return s->thread < CLO_SCHED_THREADS && (*more || **at == '\0');
+}
+
 int clo_explore_parse(const char *text, struct clo_explore_switch **schedule, uint32_t *count)
 {
 	size_t most = strlen(text) / 2 + 1;
 	struct clo_explore_switch *list = calloc(most, sizeof(*list));
+	bool more = strcmp(text, "0") != 0;
 	uint32_t n = 0;
 
 	if (!list)
 		return -ENOMEM;
-	if (strcmp(text, "0") != 0) {
-		for (const char *at = text;; at++) {
-			unsigned step, thread;
-			int used = 0;
-
-			if (sscanf(at, "%9u:%9u%n", &step, &thread, &used) != 2 || used == 0 ||
-			    thread >= CLO_SCHED_THREADS)
-				goto bad;
-			list[n++] = (struct clo_explore_switch){ step, thread };
-			at += used;
-			if (*at == '\0')
-				break;
-			if (*at != ',')
-				goto bad;
+	while (more) {
+		if (!parse_switch(&text, &list[n++], &more)) {
+			free(list);
+			return -EINVAL;
 		}
 	}
 	*schedule = list;
 	*count = n;
 	return 0;
-bad:
-	free(list);
-	return -EINVAL;
 }
