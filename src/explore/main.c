@@ -3,28 +3,20 @@
  * explore/main.c - cloister-explore: litmus files in every interleaving. Reached as `cloister
  * explore`.
  */
-#include "explore.h"
+#include "explore_main.h"
 
 #include "check/check.h"
 #include "litmus/litmus.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <getopt.h>
 #include <inttypes.h>
 #include <json-c/json.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-
-enum { EXIT_OK = 0, EXIT_FINDING = 1, EXIT_USAGE = 2 };
-
-#define DEFAULT_PREEMPTIONS 2U
-
-struct options {
-	struct clo_explore_config cfg;
-	bool json, all_steps, canonical;
-	const char *replay;
-	int first_file;
-};
 
 /* The program that a run executes, and what it leaves behind. One exploration at a time. */
 struct subject {
@@ -33,6 +25,7 @@ struct subject {
 	struct clo_litmus_verdict verdict;
 	struct clo_litmus_tally tally;
 	uint32_t sometimes;
+	bool violated, ended; /* the last run */
 	int setup_error;
 	char why[CLO_LITMUS_WHY];
 };
@@ -43,6 +36,7 @@ static void run_subject(void *arg)
 	struct clo_litmus_run *run;
 
 	s->run = NULL;
+	s->violated = s->ended = false;
 	clo_sched_quiet(true);
 	clo_sched_name("main");
 	s->setup_error = clo_litmus_setup(s->p, CLO_HOST_VIEW_SOFT, &run, s->why);
@@ -57,6 +51,7 @@ static void run_subject(void *arg)
 		clo_sched_stop(s->setup_error);
 	clo_litmus_judge(run, &s->verdict);
 	clo_litmus_teardown(run);
+	s->ended = true;
 }
 
 static int check_subject(void *arg, const char **invariant, char *why, size_t size)
@@ -66,6 +61,7 @@ static int check_subject(void *arg, const char **invariant, char *why, size_t si
 
 	if (!s->run || clo_check_host(clo_litmus_host(s->run), &fail) == 0)
 		return 0;
+	s->violated = true;
 	*invariant = fail.invariant;
 	snprintf(why, size, "%s", fail.text);
 	return -EUCLEAN;
@@ -79,6 +75,7 @@ static int judge_subject(void *arg, const char **invariant, char *why, size_t si
 	s->sometimes |= s->verdict.sometimes;
 	if (s->verdict.holds)
 		return 0;
+	s->violated = true;
 	*invariant = "outcome";
 	snprintf(why, size, "%s (%s)", s->verdict.why, s->verdict.outcome);
 	return -EUCLEAN;
@@ -117,13 +114,14 @@ static const char *verdict_text(const struct clo_explore_result *r)
 	return "?";
 }
 
-static void print_violation(const struct clo_explore_program *prog, const struct options *o,
+static void print_violation(const struct clo_explore_program *prog, const struct explore_options *o,
 			    const char *path, const struct clo_explore_result *r)
 {
 	printf("  VIOLATED: %s: %s\n", r->invariant, r->why);
 	if (*r->report)
 		printf("  %s\n", r->report);
-	printf("  the schedule, %u preemptions:\n\n", r->preemptions);
+	printf("  the schedule, %u preemption%s:\n\n", r->preemptions,
+	       r->preemptions == 1 ? "" : "s");
 	if (clo_explore_print(prog, &o->cfg, r->schedule, r->schedule_count, o->all_steps, stdout))
 		printf("  (no memory to print it)\n");
 	printf("\n  again: cloister explore --replay ");
@@ -135,13 +133,13 @@ static void print_violation(const struct clo_explore_program *prog, const struct
 	printf(" %s\n", path);
 }
 
-static void print_text(const struct clo_explore_program *prog, const struct options *o,
+static void print_text(const struct clo_explore_program *prog, const struct explore_options *o,
 		       const char *path, struct subject *s, const struct clo_explore_result *r)
 {
 	int missing = never_seen(s);
 
-	printf("%s: %s, every interleaving with at most %u preemptions\n", path, s->p->name,
-	       o->cfg.preemptions);
+	printf("%s: %s, every interleaving with at most %u preemption%s\n", path, s->p->name,
+	       o->cfg.preemptions, o->cfg.preemptions == 1 ? "" : "s");
 	printf("  %" PRIu64 " interleavings, %" PRIu64 " steps, the longest %" PRIu64
 	       "; %u shared objects; I1..I7 after each step\n",
 	       r->runs, r->steps, r->longest, r->objects);
@@ -157,6 +155,21 @@ static void print_text(const struct clo_explore_program *prog, const struct opti
 	} else {
 		printf("  %s\n", verdict_text(r));
 	}
+}
+
+/* The id for --replay. */
+static void add_replay(struct json_object *j, const struct clo_explore_result *r)
+{
+	char *text = NULL;
+	size_t size;
+	FILE *f = open_memstream(&text, &size);
+
+	if (!f)
+		return;
+	clo_explore_format(r, f);
+	if (fclose(f) == 0)
+		json_object_object_add(j, "replay", json_object_new_string(text));
+	free(text);
 }
 
 static struct json_object *to_json(const char *path, struct subject *s,
@@ -175,6 +188,8 @@ static struct json_object *to_json(const char *path, struct subject *s,
 				       json_object_new_uint64(s->tally.outcomes[i].times));
 		json_object_array_add(list, one);
 	}
+	if (r->verdict == CLO_EXPLORE_VIOLATED)
+		add_replay(j, r);
 	for (uint32_t i = 0; i < r->schedule_count; i++) {
 		struct json_object *one = json_object_new_object();
 
@@ -199,15 +214,34 @@ static struct json_object *to_json(const char *path, struct subject *s,
 	return j;
 }
 
-static int explore_file(struct options *o, const char *path, struct json_object *all)
+/* A bare name can be a file that comes with Cloister: `cloister explore` says in which folder. */
+static int read_file(const char *path, struct clo_litmus **out)
+{
+	static const char *const ends[] = { "", ".litmus" };
+	const char *dir = getenv("CLOISTER_LITMUS_PATH");
+	char known[PATH_MAX];
+
+	if (dir && !strchr(path, '/') && access(path, F_OK) != 0) {
+		for (size_t i = 0; i < CLO_ARRAY_SIZE(ends); i++) {
+			int used = snprintf(known, sizeof(known), "%s/%s%s", dir, path, ends[i]);
+
+			if (used > 0 && (size_t)used < sizeof(known) && access(known, R_OK) == 0)
+				return clo_litmus_read(known, out, stderr);
+		}
+	}
+	return clo_litmus_read(path, out, stderr);
+}
+
+static int explore_file(struct explore_options *o, const char *path, struct json_object *all)
 {
 	struct subject *s = calloc(1, sizeof(*s));
 	struct clo_explore_program prog = {
 		.arg = s, .run = run_subject, .check = check_subject, .judge = judge_subject
 	};
+	const char *term = getenv("TERM");
 	struct clo_explore_result r;
 	struct clo_litmus *p = NULL;
-	int ret = s ? clo_litmus_read(path, &p, stderr) : -ENOMEM, status = EXIT_OK;
+	int ret = s ? read_file(path, &p) : -ENOMEM, status = EXIT_OK;
 
 	if (ret) {
 		free(s);
@@ -218,7 +252,7 @@ static int explore_file(struct options *o, const char *path, struct json_object 
 		clo_litmus_print(p, stdout);
 		goto out;
 	}
-	if (isatty(STDERR_FILENO)) {
+	if (isatty(STDERR_FILENO) && !(term && strcmp(term, "dumb") == 0)) {
 		o->cfg.progress = show_progress;
 		o->cfg.progress_arg = s;
 	}
@@ -245,7 +279,7 @@ out:
 	return status;
 }
 
-static int replay_file(struct options *o, const char *path)
+static int replay_file(struct explore_options *o, const char *path)
 {
 	struct subject *s = calloc(1, sizeof(*s));
 	struct clo_explore_program prog = {
@@ -254,7 +288,8 @@ static int replay_file(struct options *o, const char *path)
 	struct clo_explore_switch *schedule = NULL;
 	struct clo_litmus *p = NULL;
 	uint32_t count;
-	int ret = s ? clo_explore_parse(o->replay, &schedule, &count) : -ENOMEM;
+	int ret = s ? clo_explore_parse(o->replay, &schedule, &count) : -ENOMEM,
+	    status = EXIT_USAGE;
 
 	if (ret) {
 		fprintf(stderr,
@@ -264,146 +299,71 @@ static int replay_file(struct options *o, const char *path)
 		free(s);
 		return EXIT_USAGE;
 	}
-	ret = clo_litmus_read(path, &p, stderr);
+	ret = read_file(path, &p);
 	if (ret == 0) {
 		s->p = p;
 		ret = clo_explore_print(&prog, &o->cfg, schedule, count, o->all_steps, stdout);
+		if (ret == 0)
+			status = s->violated || !s->ended ? EXIT_FINDING : EXIT_OK;
 		clo_litmus_free(p);
 	}
 	free(schedule);
 	free(s);
-	return ret ? EXIT_USAGE : EXIT_OK;
+	return status;
 }
 
-static void print_help(void)
+/* A descriptor 0, 1 or 2 that is closed must not become one of the engine's. Opened the wrong way
+ * round, so that using it is an error like using a closed one. */
+static void output_begin(void)
 {
-	puts("usage: cloister explore [OPTION]... FILE...\n\n"
-	     "Runs litmus files in every interleaving with a bounded number of preemptions, on the "
-	     "engine itself, built on a\n"
-	     "deterministic scheduler. The invariants I1..I7 are checked after each step, the "
-	     "file's conditions after each run.\n"
-	     "A violation is printed as a diagram, a column a thread, with an id that replays "
-	     "it.\n\n"
-	     "  --preemptions N  switches away from a thread that could go on; 2\n"
-	     "  --max-runs N     stop after N interleavings (the verdict is then 'incomplete')\n"
-	     "  --all-points     preempt before every operation, not only where two threads share "
-	     "an object: slow\n"
-	     "  --break NAME     take one check or step out of the engine; may be given again. "
-	     "'cloister explore --breaks' lists them\n"
-	     "  --replay ID      run one schedule and print it\n"
-	     "  --all-steps      print every operation of a schedule, not only what the engine "
-	     "notes\n"
-	     "  --canonical      print the file as the reader understood it, and stop\n"
-	     "  --json           machine-readable output\n\n"
-	     "Exit status: 0 holds, 1 a violation, an outcome never seen, or incomplete, 2 wrong "
-	     "usage.");
-}
+	static const int wrong_way[] = { O_WRONLY, O_RDONLY, O_RDONLY };
 
-static void print_breaks(void)
-{
-	for (unsigned b = CLO_BREAK_NONE + 1; b < CLO_BREAK_COUNT; b++)
-		printf("  %-16s %s\n", clo_break_name((enum clo_break)b),
-		       clo_break_help((enum clo_break)b));
-}
-
-static bool parse_number(const char *text, uint64_t max, uint64_t *out)
-{
-	char *end;
-
-	errno = 0;
-	*out = strtoull(text, &end, 10);
-	return errno == 0 && *text >= '0' && *text <= '9' && *end == '\0' && *out <= max;
-}
-
-static int usage(const char *what, const char *arg)
-{
-	fprintf(stderr, "cloister explore: %s '%s'\nTry 'cloister explore --help'.\n", what, arg);
-	return -1;
-}
-
-/* An option with a value. 0, or -1 after a message. */
-static int value_option(struct options *o, const char *name, const char *value)
-{
-	uint64_t n;
-
-	if (strcmp(name, "--preemptions") == 0) {
-		if (!parse_number(value, 16, &n))
-			return usage("--preemptions wants a number up to 16, not", value);
-		o->cfg.preemptions = (unsigned)n;
-	} else if (strcmp(name, "--max-runs") == 0) {
-		if (!parse_number(value, UINT64_MAX, &o->cfg.max_runs))
-			return usage("--max-runs wants a number, not", value);
-	} else if (strcmp(name, "--replay") == 0) {
-		o->replay = value;
-	} else {
-		enum clo_break b = clo_break_parse(value);
-
-		if (b == CLO_BREAK_COUNT || b == CLO_BREAK_NONE)
-			return usage("--breaks lists what --break can take out; there is no",
-				     value);
-		clo_break_set(b, true);
+	for (int fd = 0; fd < 3; fd++) {
+		if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", wrong_way[fd]) != fd)
+			_exit(EXIT_USAGE);
 	}
-	return 0;
 }
 
-/* 0: go on; 1: done (help); -1: wrong usage. */
-static int parse_options(struct options *o, int argc, char **argv)
+static int output_end(int status)
 {
-	static const char *const valued[] = { "--preemptions", "--max-runs", "--replay",
-					      "--break" };
-	int i = 1;
+	bool failed = ferror(stdout) != 0;
 
-	for (; i < argc && argv[i][0] == '-' && argv[i][1]; i++) {
-		bool has_value = false;
+	if (fclose(stdout) == 0 && !failed)
+		return status;
+	fputs("cloister explore: the output could not be written\n", stderr);
+	return EXIT_USAGE;
+}
 
-		for (size_t k = 0; k < CLO_ARRAY_SIZE(valued); k++)
-			has_value |= strcmp(argv[i], valued[k]) == 0;
-		if (has_value) {
-			if (i + 1 == argc)
-				return usage("a value is missing behind", argv[i]);
-			if (value_option(o, argv[i], argv[i + 1]))
-				return -1;
-			i++;
-		} else if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0) {
-			print_help();
-			return 1;
-		} else if (strcmp(argv[i], "--breaks") == 0) {
-			print_breaks();
-			return 1;
-		} else if (strcmp(argv[i], "--json") == 0) {
-			o->json = true;
-		} else if (strcmp(argv[i], "--all-steps") == 0) {
-			o->all_steps = true;
-		} else if (strcmp(argv[i], "--all-points") == 0) {
-			o->cfg.all_points = true;
-		} else if (strcmp(argv[i], "--canonical") == 0) {
-			o->canonical = true;
-		} else {
-			return usage("unknown option", argv[i]);
-		}
+static int explore_files(struct explore_options *o, int argc, char **argv)
+{
+	struct json_object *all = json_object_new_array();
+	int status = EXIT_OK;
+
+	for (int i = optind; i < argc; i++) {
+		int s = o->replay ? replay_file(o, argv[i]) : explore_file(o, argv[i], all);
+
+		status = s > status ? s : status;
 	}
-	o->first_file = i;
-	return i < argc ? 0 : usage("no litmus file named behind", argv[argc - 1]);
+	if (o->json)
+		explore_print_json(all);
+	else
+		json_object_put(all);
+	return status;
 }
 
 int main(int argc, char **argv)
 {
-	struct options o = { .cfg = { .preemptions = DEFAULT_PREEMPTIONS } };
-	struct json_object *all;
-	int status = EXIT_OK, ret = parse_options(&o, argc, argv);
+	struct explore_options o = { .cfg = { .preemptions = EXPLORE_PREEMPTIONS } };
+	int status = EXIT_OK;
 
-	if (ret)
-		return ret < 0 ? EXIT_USAGE : EXIT_OK;
-	all = json_object_new_array();
-	for (int i = o.first_file; i < argc; i++) {
-		int s = o.replay ? replay_file(&o, argv[i]) : explore_file(&o, argv[i], all);
-
-		status = s > status ? s : status;
-	}
-	if (o.json)
-		puts(json_object_to_json_string_ext(all, JSON_C_TO_STRING_PRETTY |
-								 JSON_C_TO_STRING_SPACED |
-								 JSON_C_TO_STRING_NOSLASHESCAPE));
-	json_object_put(all);
-	return status;
+	output_begin();
+	if (explore_parse_options(&o, argc, argv))
+		status = EXIT_USAGE;
+	else if (o.help)
+		explore_print_help();
+	else if (o.breaks)
+		explore_print_breaks(o.json);
+	else
+		status = explore_files(&o, argc, argv);
+	return output_end(status);
 }

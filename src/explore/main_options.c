@@ -1,0 +1,187 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * explore/main_options.c - the options of cloister-explore.
+ */
+#include "explore_main.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define MAX_PREEMPTIONS 16U
+
+/* clang-format off */
+void explore_print_help(void)
+{
+	puts("usage: cloister [--json] explore [OPTION]... FILE...\n\n"
+	     "Run litmus files in every interleaving with a bounded number of preemptions, on the engine itself,\n"
+	     "built on a deterministic scheduler. The invariants I1..I7 are checked after each step, the file's\n"
+	     "conditions after each run. A violation is printed as a diagram, a column a thread, with an id that\n"
+	     "replays it. FILE is a path, or the bare name of a file that comes with Cloister, as fault-vs-punch.\n\n"
+	     "  --preemptions N  at most N switches away from a thread that could go on; 2\n"
+	     "  --max-runs N     stop after N interleavings; the verdict is then 'incomplete'\n"
+	     "  --all-points     preempt before every operation, not only where two threads share an object: slow\n"
+	     "  --break NAME     take one check or step out of the engine; may be given again\n"
+	     "  --breaks         list what --break can take out, and stop\n"
+	     "  --replay ID      run one schedule of one file and print it\n"
+	     "  --all-steps      print every operation of a schedule, not only what the engine notes\n"
+	     "  --canonical      print the file as the reader understood it, and stop\n\n"
+	     "Exit status: 0 holds; 1 a violation, an outcome never seen, or incomplete; 2 wrong usage or a file\n"
+	     "that cannot be read. CLOISTER_EXEC_PATH: folder of cloister-explore, which does the work; else it is\n"
+	     "looked for beside cloister.");
+}
+/* clang-format on */
+
+void explore_print_json(struct json_object *o)
+{
+	puts(json_object_to_json_string_ext(o, JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_SPACED |
+						       JSON_C_TO_STRING_NOSLASHESCAPE));
+	json_object_put(o);
+}
+
+void explore_print_breaks(bool json)
+{
+	struct json_object *all = json_object_new_array();
+
+	for (unsigned b = CLO_BREAK_NONE + 1; b < CLO_BREAK_COUNT; b++) {
+		const char *name = clo_break_name((enum clo_break)b);
+		const char *help = clo_break_help((enum clo_break)b);
+		struct json_object *one = json_object_new_object();
+
+		json_object_object_add(one, "name", json_object_new_string(name));
+		json_object_object_add(one, "without", json_object_new_string(help));
+		json_object_array_add(all, one);
+		if (!json)
+			printf("  %-16s %s\n", name, help);
+	}
+	if (json)
+		explore_print_json(all);
+	else
+		json_object_put(all);
+}
+
+static bool parse_number(const char *text, uint64_t max, uint64_t *out)
+{
+	char *end;
+
+	errno = 0;
+	*out = strtoull(text, &end, 10);
+	return errno == 0 && *text >= '0' && *text <= '9' && *end == '\0' && *out <= max;
+}
+
+static int usage(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+static int usage(const char *fmt, ...)
+{
+	va_list ap;
+
+	fputs("cloister explore: ", stderr);
+	va_start(ap, fmt);
+	vfprintf(stderr, fmt, ap);
+	va_end(ap);
+	fputs("\nTry 'cloister explore --help'.\n", stderr);
+	return -1;
+}
+
+static int set_break(const char *name)
+{
+	enum clo_break b = clo_break_parse(name);
+
+	if (b == CLO_BREAK_COUNT || b == CLO_BREAK_NONE)
+		return usage("--break: no '%s'; --breaks lists what there is", name);
+	clo_break_set(b, true);
+	return 0;
+}
+
+/* What getopt_long() called '?' or ':'. */
+static int bad_option(char **argv)
+{
+	const char *arg = argv[optind - 1];
+	int name = (int)strcspn(arg, "=");
+
+	if (optopt == 0)
+		return usage("unknown option '%.*s'", name, arg);
+	if (arg[0] == '-' && arg[1] == '-' && arg[name] == '=')
+		return usage("option '%.*s' takes no value", name, arg);
+	if (arg[0] == '-' && arg[1] == '-')
+		return usage("option '%s' needs a value", arg);
+	return usage("unknown option '-%c'", optopt);
+}
+
+static int one_option(struct explore_options *o, int c, char **argv)
+{
+	uint64_t n;
+
+	switch (c) {
+	case 'p':
+		if (!parse_number(optarg, MAX_PREEMPTIONS, &n))
+			return usage("--preemptions wants a number up to %u, not '%s'",
+				     MAX_PREEMPTIONS, optarg);
+		o->cfg.preemptions = (unsigned)n;
+		return 0;
+	case 'm':
+		if (!parse_number(optarg, UINT64_MAX, &o->cfg.max_runs) || o->cfg.max_runs == 0)
+			return usage("--max-runs wants a number from 1, not '%s'", optarg);
+		return 0;
+	case 'b':
+		return set_break(optarg);
+	case 'r':
+		o->replay = optarg;
+		return 0;
+	case 'a':
+		o->cfg.all_points = true;
+		return 0;
+	case 's':
+		o->all_steps = true;
+		return 0;
+	case 'j':
+		o->json = true;
+		return 0;
+	case 'c':
+		o->canonical = true;
+		return 0;
+	case 'l':
+		o->breaks = true;
+		return 0;
+	case 'h':
+		o->help = true;
+		return 0;
+	default:
+		return bad_option(argv);
+	}
+}
+
+int explore_parse_options(struct explore_options *o, int argc, char **argv)
+{
+	static const struct option options[] = {
+		{ "preemptions", required_argument, NULL, 'p' },
+		{ "max-runs", required_argument, NULL, 'm' },
+		{ "break", required_argument, NULL, 'b' },
+		{ "replay", required_argument, NULL, 'r' },
+		{ "all-points", no_argument, NULL, 'a' },
+		{ "all-steps", no_argument, NULL, 's' },
+		{ "json", no_argument, NULL, 'j' },
+		{ "canonical", no_argument, NULL, 'c' },
+		{ "breaks", no_argument, NULL, 'l' },
+		{ "help", no_argument, NULL, 'h' },
+		{ NULL, 0, NULL, 0 },
+	};
+	int c;
+
+	opterr = 0;
+	while ((c = getopt_long(argc, argv, ":h", options, NULL)) != -1) {
+		if (one_option(o, c, argv))
+			return -1;
+	}
+	if (o->help || o->breaks)
+		return 0;
+	if (o->json && (o->replay || o->canonical))
+		return usage("%s prints text: it has no JSON form",
+			     o->replay ? "--replay" : "--canonical");
+	if (optind == argc)
+		return usage("no litmus file named");
+	if (o->replay && argc - optind > 1)
+		return usage("--replay is about one file, not %d", argc - optind);
+	return 0;
+}
