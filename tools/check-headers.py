@@ -27,6 +27,8 @@ def builds_of(name):
         return ("explore",)
     if name.startswith("src/explore/"):
         return ("explore",)
+    if checklib.is_test(name) or name.endswith("_test.h"):
+        return ("test", "explore")  # what only test builds declare may be used
     return tuple(BUILDS)
 
 

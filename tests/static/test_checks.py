@@ -58,6 +58,8 @@ CASES = [
      {"include/cloister/cloister.h": header("D", '#include "base/base.h"\n')}),
     ("headers", "unknown type name", {"src/page/page_in.h": header("C", "size_t clo_x(void);\n")}),
     ("headers", "redefinition", {"src/page/page_in.h": SPDX + "struct clo_x {\n\tint a;\n};\n"}),
+    ("headers", None, {"src/page/page_test.h": header("T", "#ifndef CLO_TEST\n#error x\n#endif\n")}),
+    ("headers", "error x", {"src/page/page_in.h": header("C", "#ifndef CLO_TEST\n#error x\n#endif\n")}),
     ("headers", "not ok 3", {"include/cloister/cloister.h": header("D", "int clo_x(int class);\n")}),
     ("text", "no SPDX", {"src/page/bad.c": "int clo_x;\n"}),
     ("text", "501 lines", {"src/page/bad.c": SPDX + "\n" * 499 + "int x;\n"}),
