@@ -50,7 +50,8 @@ void bench_die(const char *format, ...)
 	exit(1);
 }
 
-static const char *ring_text(struct ring *r, const char *format, va_list ap)
+__attribute__((format(printf, 2, 0))) static const char *ring_text(struct ring *r,
+								   const char *format, va_list ap)
 {
 	char *text = r->text[r->next++ % TEXTS];
 
