@@ -27,6 +27,15 @@ static int probe(void *addr)
 	return process_vm_readv(getpid(), &local, 1, &remote, 1, 0) == 1 ? 0 : -EFAULT;
 }
 
+/* EINVAL says "no such advice" or "not with these rights": ask for what certainly may be had. */
+static bool has_populate(void)
+{
+	char here;
+
+	return madvise((void *)(uintptr_t)clo_align_down((uintptr_t)&here, CLO_PAGE_SIZE),
+		       CLO_PAGE_SIZE, MADV_POPULATE_READ) == 0;
+}
+
 int clo_fault_user_populate(struct clo_hva hva, uint64_t bytes, bool writable)
 {
 	void *p = (void *)(uintptr_t)hva.a;
@@ -35,11 +44,11 @@ int clo_fault_user_populate(struct clo_hva hva, uint64_t bytes, bool writable)
 		return 0;
 	switch (errno) {
 	case EINVAL:
-		return probe(p);
+		return has_populate() ? -EFAULT : probe(p);
 	case EHWPOISON:
 		return -EHWPOISON;
 	default:
-		/* ENOMEM: no mapping there; EFAULT: beyond its file, or without the right */
+		/* ENOMEM: no mapping there; EFAULT: beyond its file */
 		return -EFAULT;
 	}
 }
