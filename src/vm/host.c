@@ -9,6 +9,16 @@
 
 #define DEFAULT_MEM_BYTES (64ULL << 30)
 #define VM_ID_END         65536U
+/*
+ * Address space of a pool for SOFT views. The default is a few times the limit, which a guest_memfd
+ * larger than the host's memory would not fit in; pages are only taken where they are touched. The
+ * explorer's arena is small.
+ */
+#ifdef CLO_SYNC_EXPLORE
+#define SOFT_SPACE 0
+#else
+#define SOFT_SPACE (1ULL << (40 - CLO_PAGE_SHIFT))
+#endif
 
 static const enum clo_view_level view_of_config[] = {
 	[CLO_HOST_VIEW_AUTO] = CLO_VIEW_AUTO,
@@ -37,13 +47,18 @@ static int host_make_pool(struct clo_host *host, const struct clo_host_config *c
 {
 	uint64_t frames = cfg->mem_bytes >> CLO_PAGE_SHIFT;
 	enum clo_pool_kind kind = CLO_POOL_MEMFD;
+	uint64_t space = 0;
 	int ret;
 
-	if (cfg->view == CLO_HOST_VIEW_SOFT)
+	if (cfg->view == CLO_HOST_VIEW_SOFT) {
 		kind = CLO_POOL_ANON;
-	else if (cfg->hugetlb)
+		space = frames <= SOFT_SPACE / 4 ? SOFT_SPACE : 0;
+	} else if (cfg->hugetlb) {
 		kind = CLO_POOL_HUGETLB;
-	ret = clo_pagedb_create(kind, frames, 0, &host->db);
+	}
+	ret = clo_pagedb_create(kind, frames, space, &host->db);
+	if (ret == -ENOMEM && space) /* strict overcommit */
+		ret = clo_pagedb_create(kind, frames, 0, &host->db);
 	if (ret)
 		return ret;
 	ret = clo_view_host_create(host->db, view_of_config[cfg->view], &host->views);
