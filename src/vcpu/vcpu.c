@@ -165,6 +165,8 @@ int clo_vcpu_access(struct clo_vcpu *vcpu, uint64_t gpa, void *buf, size_t bytes
 	uint8_t *at = buf;
 
 	vcpu->exit.reason = CLO_EXIT_NONE;
+	if (flags & ~(CLO_ACCESS_WRITE | CLO_ACCESS_PRIVATE))
+		return -EINVAL;
 	while (bytes > 0) {
 		size_t part = CLO_PAGE_SIZE - (gpa & CLO_PAGE_MASK);
 		int ret;
