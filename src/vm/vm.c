@@ -185,6 +185,11 @@ void clo_gmem_close(struct clo_gmem *gmem)
 
 int clo_vm_set_region(struct clo_vm *vm, const struct clo_region *region)
 {
+	const struct clo_gmem *g = region->flags & CLO_MEM_GUEST_MEMFD ? region->gmem : NULL;
+
+	/* Another VM's file is refused in its turn, by the id of its VM, which is one host's. */
+	if (g && clo_gmem_pagedb(g) != vm->host->db)
+		return -EINVAL;
 	return clo_slots_set_region(vm->slots, region);
 }
 
