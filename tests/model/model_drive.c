@@ -126,8 +126,8 @@ static struct model_result guest_access(struct engine_vm *e, const struct model_
 		r.ret = clo_vcpu_access(e->vcpu, gpa + PAGE - sizeof(tail), &tail, sizeof(tail),
 					flags);
 	if (r.ret) {
-		r.reason = clo_vcpu_exit(e->vcpu)->reason;
-		r.cause = clo_vcpu_exit(e->vcpu)->cause;
+		r.reason = (int)clo_vcpu_exit(e->vcpu)->reason;
+		r.cause = (int)clo_vcpu_exit(e->vcpu)->cause;
 		return r;
 	}
 	r.value = head == tail ? head : ~head;
