@@ -160,7 +160,7 @@ static int run_file(const struct cli_options *opt, const struct run_options *ro,
 
 	if (ret == 0) {
 		/* A bare name can be a file that comes with Cloister. */
-		bool bare = !strchr(path, '/') && access(path, F_OK) != 0 &&
+		bool bare = *path && !strchr(path, '/') && access(path, F_OK) != 0 &&
 			    cli_litmus_path(known, sizeof(known), path) == 0;
 
 		ret = clo_litmus_read(bare ? known : path, &p, stderr);

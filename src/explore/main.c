@@ -221,7 +221,7 @@ static int read_file(const char *path, struct clo_litmus **out)
 	const char *dir = getenv("CLOISTER_LITMUS_PATH");
 	char known[PATH_MAX];
 
-	if (dir && !strchr(path, '/') && access(path, F_OK) != 0) {
+	if (dir && *path && !strchr(path, '/') && access(path, F_OK) != 0) {
 		for (size_t i = 0; i < CLO_ARRAY_SIZE(ends); i++) {
 			int used = snprintf(known, sizeof(known), "%s/%s%s", dir, path, ends[i]);
 

@@ -1,0 +1,266 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""What each command does and prints, as text and as JSON."""
+import os
+import re
+import sys
+import tempfile
+
+from clitest import (check, check_keys, check_says, check_status, litmus, main, replay_id, run,
+                     tests_of)
+
+STATES = {
+    "frame": ["state", "operation", "next"],
+    "zap": ["number", "reason"],
+    "cause": ["number", "cause of an exit"],
+    "invariant": ["invariant", "sentence"],
+    "type": ["type", "number", "private memory", "typed access", "to private", "to shared"],
+}
+# A file in which a condition is false in every run, one that no run meets, and one that hangs.
+VIOLATED = """SW_PROTECTED wrong
+{
+	vm a owner gmem;
+	gmem f 4 pages @a;
+	slot s 0 0x0+4 gmem f @a;
+}
+ vCPU0@a             ;
+ store 0x1 7         ;
+ r0 = load 0x1       ;
+always (vCPU0:r0 = 8)
+"""
+
+
+def with_file(text, command, *args):
+    with tempfile.TemporaryDirectory() as folder:
+        path = os.path.join(folder, "x.litmus")
+        with open(path, "w") as f:
+            f.write(text)
+        return run(command, path, *args)
+
+
+# ---- states, doctor, demo
+
+def test_states_as_text():
+    done = check_status(run("states"), 0)
+    check([m for m in re.findall(r"^(\w+): ", done.out, re.MULTILINE)] == list(STATES), done)
+    check_says(done.out, "alloc_private", "split-merge", "no memslot", "I1", "I7", "SW_PROTECTED")
+    for name, heads in STATES.items():
+        one = check_status(run("states", name), 0)
+        check_says(done.out, one.out)
+        check(re.split(r"  +", one.out.splitlines()[2].strip()) == heads, one)
+    two = run("states", "zap", "frame").out
+    check(two.startswith("frame: ") and "\nzap: " in two and "cause" not in two, two)
+
+
+def test_states_as_json():
+    tables = check_status(run("--json", "states"), 0).json()
+    check(list(tables) == list(STATES), list(tables))
+    for name, rows in tables.items():
+        check(rows, name)
+        for row in rows:
+            check(list(row) == STATES[name], row)
+            check(all(isinstance(cell, str) for cell in row.values()), row)
+    check(run("states", "type", "--json").json() == {"type": tables["type"]}, "one table")
+    cells = {(r["state"], r["operation"]): r["next"] for r in tables["frame"]}
+    check(len(cells) == len(tables["frame"]), "a cell twice")
+    check(cells["private", "make_shared"] == "shared", cells)
+    check(cells["leaked", "free"] == "-", cells)
+
+
+def test_doctor():
+    done = check_status(run("doctor"), 0)
+    found = run("doctor", "--json").json()
+    check_keys(found, ["checks", "free_2m_pages", "free_1g_pages", "max_map_count", "level",
+                       "protects", "user_mode_only"], "doctor")
+    check(found["level"] in ("uffd", "remap", "soft"), found["level"])
+    check_says(done.out, "Host view level: " + found["level"], found["protects"])
+    for one in found["checks"]:
+        check_keys(one, ["what", "works", "error", "without"], "check")
+        check(one["works"] == (one["error"] == ""), one)
+        check_says(done.out, "  yes  %(what)s\n" % one if one["works"] else
+                   "  no   %(what)s: %(error)s (%(without)s)\n" % one)
+
+
+def test_demo():
+    done = check_status(run("demo", "--json"), 0)
+    tour = done.json()
+    check_keys(tour, ["host_view", "steps", "seconds", "good"], "demo")
+    check(tour["good"] is True, done)
+    check(len(tour["steps"]) >= 7, done)
+    for step in tour["steps"]:
+        check_keys(step, ["step", "done", "checked", "measured"], "step")
+        check("left out" not in step["done"], step)
+    text = check_status(run("demo"), 0).out
+    check_says(text, "all checks passed in ", *[s["step"] for s in tour["steps"]])
+
+
+# ---- run
+
+def test_run_counts_outcomes():
+    file = litmus("mail3-private-fault-exit")
+    for view in ("auto", "soft"):
+        done = check_status(run("run", "--times", "200", "--view", view, file), 0)
+        check_says(done.out, "200 runs on threads", "  holds\n")
+        counts = [int(n) for n in re.findall(r"^ +(\d+)  CPU0:r0=", done.out, re.MULTILINE)]
+        check(sum(counts) == 200, done)
+        check(counts == sorted(counts, reverse=True), done)
+    done = check_status(run("run", "--rows", file), 0)
+    check_says(done.out, "once, in the order of its rows", "         1  CPU0:r0=")
+    check("threads" not in done.out, done)
+
+
+def test_run_as_json():
+    files = [litmus("mail0-holes"), litmus("fault-vs-punch")]
+    done = check_status(run("--json", "run", "--times", "50", *files), 0)
+    reports = done.json()
+    check([r["file"] for r in reports] == files, done)
+    for report in reports:
+        check_keys(report, ["file", "name", "runs", "outcomes", "violations", "why",
+                            "sometimes_not_seen"], "report")
+        check(report["runs"] == 50 and report["violations"] == 0 and report["why"] == "", report)
+        check(sum(o["times"] for o in report["outcomes"]) == 50, report)
+
+
+def test_run_finds_what_is_forbidden():
+    done = check_status(with_file(VIOLATED, "run", "--times", "10"), 1)
+    check_says(done.out, "VIOLATED in 10 runs", "first: vCPU0:r0=0x7")
+    report = check_status(with_file(VIOLATED, "run", "--times", "10", "--json"), 1).json()[0]
+    check(report["violations"] == 10 and report["why"], report)
+    # A finding in one file, none in the other.
+    with tempfile.TemporaryDirectory() as folder:
+        path = os.path.join(folder, "x.litmus")
+        with open(path, "w") as f:
+            f.write(VIOLATED)
+        done = check_status(run("run", "--times=5", path, litmus("mail0-holes")), 1)
+        check_says(done.out, "VIOLATED", "holds")
+
+
+def test_run_says_which_initial_state_is_impossible():
+    text = VIOLATED.replace("slot s 0 0x0+4 gmem f @a;",
+                            "slot s 0 0x0+4 gmem f @a;\n\tslot t 1 0x2+4 @a;")
+    for command in ("run", "explore"):
+        done = check_status(with_file(text, command), 1)
+        check_says(done.err, "x.litmus: ", "slot t")
+
+
+def test_run_prints_the_language():
+    done = check_status(run("run", "--ops"), 0)
+    check_says(done.out, "map_gpa PAGE[+N] private|shared", "mismatch", "slot_delete")
+
+
+# ---- explore
+
+def test_explore_reports_what_holds():
+    file = litmus("fault-vs-slot-delete")
+    done = check_status(run("explore", file), 0)
+    check_says(done.out, "at most 2 preemptions", " interleavings, ", "I1..I7 after each step",
+               "\n  holds\n")
+    check_says(check_status(run("explore", "--preemptions", "1", file), 0).out,
+               "at most 1 preemption\n")
+    more = check_status(run("explore", "--all-points", "--preemptions=1", file), 0)
+    few = run("explore", "--preemptions=1", file)
+    runs = [int(re.search(r"(\d+) interleavings", d.out).group(1)) for d in (few, more)]
+    check(runs[0] < runs[1], runs)
+
+
+def test_explore_is_deterministic():
+    file = litmus("fault-vs-convert")
+    first = run("explore", "--preemptions", "1", "--json", file)
+    check(first.out == run("explore", "--preemptions", "1", "--json", file).out, first)
+
+
+def test_explore_finds_and_replays_a_race():
+    file = litmus("fault-vs-punch")
+    done = check_status(run("explore", "--break", "inval-seq", file), 1)
+    check_says(done.out, "VIOLATED: I5: ", "the schedule, 1 preemption:", "--break inval-seq",
+               file, "step | vCPU0", "leaf published", "I5 violated")
+    printed = done.out.split("preemption:\n\n")[1].split("\n\n  again:")[0]
+    ident = replay_id(done.out)
+    again = check_status(run("explore", "--replay", ident, "--break", "inval-seq", file), 1)
+    check(again.out.rstrip("\n") == printed.rstrip("\n"), "%s\nis not\n%s" % (again, printed))
+    # The command that is printed is complete.
+    words = re.search(r"again: cloister (.*)", done.out).group(1).split()
+    check(run(*words).out == again.out, words)
+    # The same schedule is harmless in the engine as it is.
+    good = check_status(run("explore", "--replay", ident, file), 0)
+    check_says(good.out, "nothing violated")
+    check("violated:" not in good.out, good)
+    full = check_status(run("explore", "--replay", ident, "--all-steps", "--break", "inval-seq",
+                            file), 1)
+    check(len(full.out.splitlines()) > 3 * len(again.out.splitlines()), full)
+    check_status(run("explore", "--replay", "0", file), 0)
+
+
+def test_explore_as_json():
+    keys = ["file", "name", "verdict", "interleavings", "steps", "preemptions", "violated", "why",
+            "schedule", "outcomes"]
+    files = [litmus("fault-vs-punch"), litmus("mail0-holes")]
+    done = check_status(run("explore", "--preemptions=1", "--json", *files), 0)
+    for report, file in zip(done.json(), files):
+        check_keys(report, keys, "report")
+        check(report["file"] == file and report["verdict"] == "holds", report)
+        check(report["violated"] == "" and report["schedule"] == [], report)
+        check(sum(o["times"] for o in report["outcomes"]) == report["interleavings"], report)
+    done = check_status(run("--json", "explore", "--break", "inval-seq", files[0]), 1)
+    report = done.json()[0]
+    check_keys(report, keys + ["replay"], "report")
+    check(report["verdict"] == "violated" and report["violated"] == "I5", report)
+    check(report["replay"] == ",".join("%(step)d:%(thread)d" % s for s in report["schedule"]),
+          report)
+    text = run("explore", "--break", "inval-seq", files[0])
+    check(replay_id(text.out) == report["replay"], report)
+
+
+def test_explore_finds_what_is_forbidden():
+    done = check_status(with_file(VIOLATED, "explore"), 1)
+    check_says(done.out, "VIOLATED: outcome: ", "0 preemptions", "--replay 0 ")
+    sometimes = VIOLATED.replace("always", "sometimes")
+    done = check_status(with_file(sometimes, "explore"), 1)
+    check_says(done.out, "NEVER SEEN: sometimes (vCPU0:r0 = 0x8)")
+    report = check_status(with_file(sometimes, "explore", "--json"), 1).json()[0]
+    check(report["verdict"] == "never seen", report)
+    # Threads may just have missed it.
+    check_says(check_status(with_file(sometimes, "run", "--times=5"), 0).out, "not seen",
+               "cloister explore")
+
+
+def test_a_livelock_is_found_and_replayed():
+    file = litmus("mail3-private-fault-exit")
+    done = check_status(run("explore", "--break", "mismatch-retry", file), 1)
+    check_says(done.out, "VIOLATED: I7")
+    again = run("explore", "--break", "mismatch-retry", "--replay", replay_id(done.out), file)
+    check_status(again, 1)
+
+
+def test_explore_that_is_cut_short():
+    done = check_status(run("explore", "--max-runs", "5", litmus("fault-vs-punch")), 1)
+    check_says(done.out, "incomplete")
+    report = run("explore", "--max-runs=5", "--json", litmus("fault-vs-punch")).json()[0]
+    check(report["verdict"] == "incomplete" and report["interleavings"] <= 5, report)
+
+
+def test_canonical_text_reads_back():
+    for name in ("fault-vs-punch", "convert-refused", "mail0-double-mapping"):
+        first = check_status(run("explore", "--canonical", litmus(name)), 0)
+        with tempfile.TemporaryDirectory() as folder:
+            path = os.path.join(folder, "again.litmus")
+            with open(path, "w") as f:
+                f.write(first.out)
+            check(run("explore", "--canonical", path).out == first.out, first)
+            both = [run("explore", "--preemptions=1", "--json", p).json()[0]
+                    for p in (litmus(name), path)]
+            for report in both:
+                del report["file"]
+            check(both[0] == both[1], both)
+
+
+def test_breaks():
+    done = check_status(run("explore", "--breaks"), 0)
+    found = re.findall(r"^  (\S+) +(\S.*)$", done.out, re.MULTILINE)
+    check(len(found) == len(done.out.splitlines()) >= 15, done)
+    listed = run("explore", "--breaks", "--json").json()
+    check([(b["name"], b["without"]) for b in listed] == found, listed)
+
+
+if __name__ == "__main__":
+    sys.exit(main(tests_of(sys.modules[__name__])))

@@ -1,0 +1,40 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Each file of litmus/ holds, in every interleaving and on threads; --quick: with fewer preemptions."""
+import re
+import sys
+
+from clitest import check, check_says, check_status, litmus, litmus_files, main, run
+
+QUICK = "--quick" in sys.argv[1:]
+# With the default of two preemptions these take more than 5 s.
+SLOW = {"mail0-slot-moves-file", "mail3-both-convert", "zero-policy"}
+RUNS = 200
+
+
+def explored(name):
+    def test():
+        args = ["--preemptions", "1"] if QUICK or name in SLOW else []
+        done = check_status(run("explore", *args, litmus(name)), 0)
+        check_says(done.out, "\n  holds\n")
+        print("# %s" % done.out.splitlines()[1].strip())
+    return test
+
+
+def on_threads(name):
+    def test():
+        done = check_status(run("run", "--times", RUNS, litmus(name)), 0)
+        check_says(done.out, "%d runs on threads" % RUNS, "\n  holds\n")
+        counts = re.findall(r"^ +(\d+)  ", done.out, re.MULTILINE)
+        check(sum(int(n) for n in counts) == RUNS, done)
+    return test
+
+
+def slow_files_are_there():
+    check(SLOW <= set(litmus_files()), sorted(SLOW - set(litmus_files())))
+
+
+if __name__ == "__main__":
+    sys.exit(main([("the list of slow files is true", slow_files_are_there)] +
+                  [("explore " + n, explored(n)) for n in litmus_files()] +
+                  [("run " + n, on_threads(n)) for n in litmus_files()]))
