@@ -64,9 +64,9 @@ static void copy_line(const struct clo_lit *l, struct clo_lit_place at, struct c
 	e->span = (unsigned)(at.len < 1 ? 1 : at.len < span ? at.len : span);
 }
 
-__attribute__((format(printf, 4, 0))) __attribute__((format(printf, 4, 0))) static void
-report(struct clo_lit *l, struct clo_lit_place at, const char *expected, const char *format,
-       va_list args)
+__attribute__((format(printf, 4, 0))) static void report(struct clo_lit *l, struct clo_lit_place at,
+							 const char *expected, const char *format,
+							 va_list args)
 {
 	struct clo_litmus_error *e = l->error;
 	size_t file_len = strlen(l->file);
