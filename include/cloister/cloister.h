@@ -287,8 +287,9 @@ struct clo_convert {
  * all or nothing. Frees the other backing (CLO_ATTR_OWNER_VM). DMA listeners are told to unmap
  * before to-private and to map after to-shared; when one refuses, everything is put back. -EINVAL:
  * size, flags, alignment, wrap, no private memory. -ENOENT: to private and some page has no
- * guest_memfd memslot. -EAGAIN: pinned (holder). -ENOMEM. What a listener returned. On failure
- * nothing has changed (stage-2 leaves may have to be faulted in again).
+ * guest_memfd memslot. -EAGAIN: pinned (holder). -ENOMEM. What a listener or the prepare hook
+ * returned. On failure nothing has changed (stage-2 leaves may have to be faulted in again).
+ * -EINVAL also where memslots show two parts of one huge page that do not touch: one at a time.
  */
 CLO_API int clo_vm_convert(struct clo_vm *vm, struct clo_convert *c) CLO_CHECKED;
 
@@ -376,8 +377,11 @@ CLO_API int clo_vcpu_create(struct clo_vm *vm, uint32_t id, struct clo_vcpu **ou
  * Guest load or store of bytes at gpa through the vCPU's TLB and the stage-2 tables, page by page;
  * faults are served as KVM_RUN would. One thread at a time per vCPU. 0: done. 1: exit to the VMM
  * with no error (MMIO). -EFAULT: MEMORY_FAULT. -ENOMEM, -EHWPOISON, or what prepare returned:
- * MEMORY_FAULT filled in too. Pages before the failing one have been accessed, as on hardware; exit
- * says where.
+ * MEMORY_FAULT filled in too; -EEXIST with cause DOUBLE_MAP. -EINVAL: unknown flag, no exit. Pages
+ * before the failing one have been accessed, as on hardware; exit says where. Unlike KVM: mmio is
+ * the rest of the access in its page, not pieces of 8 bytes; a memory error in the VMM's own memory
+ * is an exit, not a signal; and memory behind a memslot without READONLY must be writable for loads
+ * too (BAD_HVA).
  */
 CLO_API int clo_vcpu_access(struct clo_vcpu *vcpu, uint64_t gpa, void *buf, size_t bytes,
 			    uint32_t flags) CLO_CHECKED;
@@ -390,17 +394,17 @@ CLO_API const struct clo_exit *clo_vcpu_exit(const struct clo_vcpu *vcpu);
  * not enabled), -22 (KVM_EINVAL: gpa unaligned, npages 0, wraps); or 1: exit HYPERCALL to the VMM,
  * which converts, writes the result and calls clo_vcpu_complete_hypercall(). attrs is passed on
  * unchecked, as KVM does; with CLO_VM_CONVERT_ON_HYPERCALL the engine converts and reserved bits in
- * attrs are -22, pins -EAGAIN.
+ * attrs are -22, pins -EAGAIN. Unlike KVM an npages of 2^52 and more, whose bytes wrap, is -22 too.
  */
 CLO_API int64_t clo_vcpu_map_gpa_range(struct clo_vcpu *vcpu, uint64_t gpa, uint64_t npages,
 				       uint64_t attrs) CLO_CHECKED;
-/* Returns the value for RAX. */
+/* Returns the value for RAX: ret; -22 when no hypercall waits for it. */
 CLO_API int64_t clo_vcpu_complete_hypercall(struct clo_vcpu *vcpu, uint64_t ret);
 
 /*
  * KVM_PRE_FAULT_MEMORY: *gpa and *bytes move on by what was done. 0 if at least one page was
- * mapped. -EINVAL: unaligned, 0, wraps. -ENOENT: no memslot. -EFAULT, -EHWPOISON, -ENOMEM: as a
- * fault. -EAGAIN: the slot is being deleted or moved.
+ * mapped. -EINVAL: unaligned, 0, wraps. -ENOENT: no memslot (private: -EFAULT, as in KVM), or a
+ * hole. -EFAULT, -EHWPOISON, -ENOMEM: as a fault. -EAGAIN: the slot is being deleted or moved.
  */
 CLO_API int clo_vcpu_pre_fault(struct clo_vcpu *vcpu, uint64_t *gpa, uint64_t *bytes) CLO_CHECKED;
 

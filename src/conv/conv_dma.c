@@ -181,7 +181,9 @@ static int tell(const struct clo_dma_listener *l, const struct clo_dma_range *r,
 {
 	int (*fn)(void *, const struct clo_dma_range *) = map ? l->map : l->unmap;
 
-	return fn ? fn(l->arg, r) : 0;
+	int ret = fn ? fn(l->arg, r) : 0;
+
+	return ret > 0 ? -EIO : ret; /* no errno, but no consent either */
 }
 
 /* Tell the opposite of @map for the first @ranges ranges to @l. */

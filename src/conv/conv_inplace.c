@@ -80,6 +80,8 @@ static int populate_page(struct clo_gmem *g, uint64_t index)
 		clo_rcu_read_lock();
 		ret = clo_gmem_get_folio(g, index, clo_gfn(f.gfn), true, &pfn, &order);
 		clo_rcu_read_unlock();
+		if (clo_is_prepare_error(ret))
+			return ret + CLO_PREPARE_SHIFT;
 		if (ret != -EAGAIN)
 			return ret;
 		clo_relax();

@@ -84,7 +84,8 @@ static enum clo_fault_end gmem_error(struct clo_fault *f, int ret)
 	case -EHWPOISON:
 		return fail(f, CLO_CAUSE_POISON, ret);
 	default:
-		return fail(f, CLO_CAUSE_PREPARE, ret);
+		return fail(f, CLO_CAUSE_PREPARE,
+			    clo_is_prepare_error(ret) ? ret + CLO_PREPARE_SHIFT : ret);
 	}
 }
 

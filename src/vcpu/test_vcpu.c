@@ -199,6 +199,7 @@ TEST(exit_no_memory)
 	CHECK_OK(eng_store(&e, 0, 0, 1));
 	CHECK_OK(eng_store(&e, 1, 0, 1));
 	faulted(&e, eng_store(&e, 2, 0, 1), -ENOMEM, 2, true, CLO_CAUSE_NO_MEMORY);
+	CHECK_ERR(eng_store(&e, 2, 0, 1), -ENOMEM);
 	CHECK_OK(eng_punch(&e, 0, 1));
 	CHECK_OK(eng_store(&e, 2, 0, 1));
 	/* No page-table page. */
@@ -238,16 +239,18 @@ TEST(exit_poison)
 
 static int prepare(void *arg, uint64_t gpa, uint64_t npages)
 {
+	static const int results[] = { 0, -EIO, -EAGAIN, -EACCES, -EFAULT, 1 };
 	int *left = arg;
 
 	CHECK_EQ(gpa, E_GPA + 2 * E_PAGE);
 	CHECK_EQ(npages, 1);
-	return (*left)-- > 0 ? -EIO : 0;
+	return results[*left];
 }
 
 TEST(exit_prepare)
 {
-	int left = 2;
+	uint64_t gpa, bytes;
+	int left = 0;
 	struct clo_gmem *bare;
 	struct eng e;
 
@@ -257,9 +260,15 @@ TEST(exit_prepare)
 	CHECK_OK(clo_gmem_create_for(e.vm, 16 * E_PAGE, 0, 0, &e.gmem));
 	CHECK_OK(eng_slot(&e, 0, E_GPA, 16, 0));
 	CHECK_OK(eng_convert(&e, 0, 16, CLO_CONVERT_TO_PRIVATE));
-	for (unsigned i = 0; i < 2; i++) {
-		faulted(&e, eng_store(&e, 2, 0, 1), -EIO, 2, true, CLO_CAUSE_PREPARE);
+	/* Whatever it says is an exit, -EAGAIN too: a retry would have to change something. */
+	for (left = 5; left > 0; left--) {
+		static const int errors[] = { 0, -EIO, -EAGAIN, -EACCES, -EFAULT, -EIO };
+
+		faulted(&e, eng_store(&e, 2, 0, 1), errors[left], 2, true, CLO_CAUSE_PREPARE);
 		CHECK(!(eng_frame(&e, 2).flags & CLO_FRAME_UPTODATE));
+		gpa = E_GPA + 2 * E_PAGE;
+		bytes = E_PAGE;
+		CHECK_ERR(clo_vcpu_pre_fault(e.vcpu, &gpa, &bytes), errors[left]);
 	}
 	CHECK_OK(eng_store(&e, 2, 0, 1));
 	clo_gmem_close(bare);

@@ -75,6 +75,16 @@ struct clo_vm {
 	struct clo_stat moved, conversions, converted_pages, conversions_failed, undo_failures;
 };
 
+/*
+ * What the VM's prepare hook returned comes back from clo_gmem_get_folio() shifted by 4096, so that
+ * an -EAGAIN of the hook is not taken for the file's own and retried for ever (I7).
+ */
+#define CLO_PREPARE_SHIFT 4096
+static inline bool clo_is_prepare_error(int ret)
+{
+	return ret < -CLO_PREPARE_SHIFT;
+}
+
 /* gfns that a stage-2 table can hold. */
 #define CLO_GFN_END (1ULL << CLO_GFN_BITS)
 

@@ -4,6 +4,8 @@
  */
 #include "vm_internal.h"
 
+#include <errno.h>
+
 static void leaf_removed(void *arg, struct clo_gfn base, enum clo_level level, uint64_t spte)
 {
 	struct clo_vm *vm = arg;
@@ -85,11 +87,15 @@ static void gmem_end(void *arg, struct clo_range gfns)
 static int gmem_prepare(void *arg, struct clo_pfn head, unsigned order, struct clo_gfn gfn)
 {
 	struct clo_vm *vm = arg;
+	int ret;
 
 	(void)head;
 	if (!vm->prepare)
 		return 0;
-	return vm->prepare(vm->prepare_arg, clo_gfn_to_gpa(gfn).a, 1ULL << order);
+	ret = vm->prepare(vm->prepare_arg, clo_gfn_to_gpa(gfn).a, 1ULL << order);
+	if (ret > 0 || ret < -CLO_PREPARE_SHIFT)
+		ret = -EIO; /* no errno */
+	return ret ? ret - CLO_PREPARE_SHIFT : 0;
 }
 
 const struct clo_gmem_ops clo_vm_gmem_ops = {
