@@ -22,7 +22,7 @@ test: ## everything: gcc, clang, sanitizers, static checks, fuzz corpus
 bench: ## measure fault, conversion, attribute and zap, each against a peer
 	@echo "bench: build optimised and measure; close other programs for steady numbers"
 	@$(need) $(base)
-	@tools/setup.sh build/release --buildtype=release -Dtests=false
+	@tools/setup.sh build/release --buildtype=release -Dtests=false -Dwerror=false
 	@ninja -C build/release --quiet
 	@meson test -C build/release --no-rebuild --benchmark --num-processes 1 --verbose
 
@@ -66,7 +66,7 @@ build: ## build everything with debug information into build/gcc
 release: ## build the optimised library and commands into build/release
 	@echo "release: library and commands, optimised, into build/release"
 	@$(need) $(base)
-	@tools/setup.sh build/release --buildtype=release -Dtests=false
+	@tools/setup.sh build/release --buildtype=release -Dtests=false -Dwerror=false
 	@ninja -C build/release --quiet
 
 install: release ## install the optimised build under PREFIX (/usr/local); DESTDIR is honoured

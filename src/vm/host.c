@@ -52,7 +52,8 @@ static int host_make_pool(struct clo_host *host, const struct clo_host_config *c
 
 	if (cfg->view == CLO_HOST_VIEW_SOFT) {
 		kind = CLO_POOL_ANON;
-		space = frames <= SOFT_SPACE / 4 ? SOFT_SPACE : 0;
+		if (frames <= SOFT_SPACE / 4)
+			space = SOFT_SPACE;
 	} else if (cfg->hugetlb) {
 		kind = CLO_POOL_HUGETLB;
 	}
