@@ -212,7 +212,15 @@ static void check_tlbs(struct walk *w)
 	}
 }
 
-/* One page of a file: state against attribute, pins and views. */
+/* The folio's lock is its head's. */
+static bool is_locked(struct walk *w, struct clo_pfn pfn, unsigned order)
+{
+	struct clo_pfn head = clo_pfn(clo_align_down(pfn.n, 1ULL << order));
+
+	return (clo_frame_get(w->host->db, head).flags & CLO_FRAME_LOCKED) != 0;
+}
+
+/* One page of a file: state against attribute, pins, views and the direct map. */
 static void check_frame(struct walk *w, struct clo_gmem *g, uint64_t index, struct clo_pfn pfn)
 {
 	struct clo_frame_info f = clo_frame_get(w->host->db, pfn);
@@ -229,8 +237,14 @@ static void check_frame(struct walk *w, struct clo_gmem *g, uint64_t index, stru
 			 w->vm->id, index, pfn.n, clo_frame_state_name(f.state));
 	if (f.state != CLO_FRAME_PRIVATE && f.state != CLO_FRAME_SHARED)
 		return;
-	if (clo_inval_busy(clo_gmem_inval(g), index) || (f.flags & CLO_FRAME_LOCKED))
+	if (clo_inval_busy(clo_gmem_inval(g), index) || is_locked(w, pfn, f.order))
 		return;
+	if (f.state == CLO_FRAME_PRIVATE && (clo_gmem_flags(g) & CLO_GMEM_NO_DIRECT_MAP) &&
+	    !(f.flags & CLO_FRAME_NODIRECT))
+		violated(w, "I2",
+			 "VM %u file page %#" PRIx64 ": pfn %#" PRIx64
+			 " is private and in the direct map",
+			 w->vm->id, index, pfn.n);
 	attr = clo_attr_is_private(clo_gmem_attr(g), index);
 	if (attr != (f.state == CLO_FRAME_PRIVATE))
 		violated(w, "I6",

@@ -229,6 +229,21 @@ TEST(private_and_in_a_host_view)
 	violates(&e, "I2", "in a host view");
 }
 
+TEST(private_and_in_the_direct_map)
+{
+	struct clo_pfn head;
+	struct eng e;
+
+	eng_open(&e, (struct eng_config){ .gmem_flags = CLO_GMEM_NO_DIRECT_MAP });
+	CHECK_OK(clo_gmem_fallocate(e.gmem, CLO_FALLOC_KEEP_SIZE, 0, E_PAGE));
+	eng_check(&e);
+	CHECK(clo_page_lock(e.host->db, pfn_of(&e, 0), &head));
+	clo_page_set_direct(e.host->db, head, true);
+	eng_check(&e); /* somebody is at work on it */
+	clo_page_unlock(e.host->db, head);
+	violates(&e, "I2", "in the direct map");
+}
+
 TEST(state_and_attribute_differ)
 {
 	struct eng e;

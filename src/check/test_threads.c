@@ -11,7 +11,7 @@
 #define PAGES   32U
 #define CPUS    3U
 #define WORK_NS 200000000ULL /* bounds the work, on slow machines too */
-#define TURNS   1500U
+#define TURNS   60000U
 
 struct stress {
 	struct eng e;
@@ -25,6 +25,7 @@ struct stress {
 struct worker {
 	struct stress *s;
 	unsigned self;
+	uint64_t seed;
 	uint64_t done, refused;
 	uint8_t last[PAGES];
 	bool wrote[PAGES];
@@ -41,7 +42,7 @@ static void *guest(void *arg)
 {
 	struct worker *w = arg;
 	struct stress *s = w->s;
-	struct clo_rand r = { test_seed() * 77 + w->self };
+	struct clo_rand r = { w->seed * 77 + w->self };
 	bool is_private[PAGES] = { 0 };
 
 	/* As long as anyone changes anything, and one turn at least. */
@@ -88,7 +89,7 @@ static void *converter(void *arg)
 {
 	struct worker *w = arg;
 	struct stress *s = w->s;
-	struct clo_rand r = { test_seed() * 99 + w->self };
+	struct clo_rand r = { w->seed * 99 + w->self };
 
 	for (unsigned n = 0; n < TURNS && !over(s); n++) {
 		uint64_t page = clo_rand_below(&r, PAGES);
@@ -111,7 +112,7 @@ static void *converter(void *arg)
 static void *puncher(void *arg)
 {
 	struct worker *w = arg;
-	struct clo_rand r = { test_seed() * 55 };
+	struct clo_rand r = { w->seed * 55 };
 
 	for (unsigned n = 0; n < TURNS / 2 && !over(w->s); n++) {
 		uint64_t page = clo_rand_below(&r, PAGES);
@@ -125,7 +126,7 @@ static void *puncher(void *arg)
 static void *pinner(void *arg)
 {
 	struct worker *w = arg;
-	struct clo_rand r = { test_seed() * 33 };
+	struct clo_rand r = { w->seed * 33 };
 
 	for (unsigned n = 0; n < TURNS && !over(w->s); n++) {
 		uint64_t page = clo_rand_below(&r, PAGES);
@@ -166,7 +167,7 @@ static void *slot_changer(void *arg)
 static void *host_toucher(void *arg)
 {
 	struct worker *w = arg;
-	struct clo_rand r = { test_seed() * 11 };
+	struct clo_rand r = { w->seed * 11 };
 
 	for (unsigned n = 0; n < TURNS && !over(w->s); n++) {
 		uint8_t byte = 0xa5;
@@ -204,6 +205,7 @@ static void stress(struct eng_config cfg, const struct role *roles, unsigned cou
 	for (unsigned i = 0; i < CPUS + count; i++) {
 		w[i].s = &s;
 		w[i].self = i;
+		w[i].seed = test_seed();
 		CHECK_OK(clo_thread_create(&t[i], i < CPUS ? guest : roles[i - CPUS].fn, &w[i]));
 	}
 	for (unsigned i = CPUS; i < CPUS + count; i++)
