@@ -13,19 +13,21 @@
 /* clang-format off */
 static const struct cli_command commands[] = {
 	{ "demo", "", "a tour of the engine on this machine, under 30 s",
-	  "Two guests on one host: private work, sharing, conversion under load on several vCPUs, a host\n"
-	  "touch that gets its SIGBUS, refused double mappings, a race explored, the leak report. Every\n"
-	  "step is checked; the table says what was done, what was checked and what was measured.\n",
+	  "Two guests on one host: private work, sharing, conversion under load on several\n"
+	  "vCPUs, a host touch that gets its SIGBUS, refused double mappings, a race explored,\n"
+	  "the leak report. Every step is checked; the table says what was done, what was\n"
+	  "checked and what was measured.\n",
 	  cli_demo },
 	{ "doctor", "", "what this host permits, and the protection level that results",
-	  "Tries each thing that host views of guest memory need (userfaultfd and its features, memfd, huge\n"
-	  "pages, the limit of mappings) and says which level the engine will use, what that level protects\n"
-	  "and how to get a better one.\n",
+	  "Tries each thing that host views of guest memory need (userfaultfd and its features,\n"
+	  "memfd, huge pages, the limit of mappings) and says which level the engine will use,\n"
+	  "what that level protects and how to get a better one.\n",
 	  cli_doctor },
 	{ "run", "[OPTION]... FILE...", "run litmus files on threads",
-	  "Runs each file many times on real threads and prints the outcomes with their counts. An outcome\n"
-	  "that the file forbids is a finding. A race may be too rare to be met so: see explore.\n"
-	  "FILE is a path, or the bare name of a file that comes with Cloister, as fault-vs-punch.\n\n"
+	  "Runs each file many times on real threads and prints the outcomes with their counts.\n"
+	  "An outcome that the file forbids is a finding. A race may be too rare to be met so:\n"
+	  "see explore. FILE is a path, or the bare name of a file that comes with Cloister, as\n"
+	  "fault-vs-punch.\n\n"
 	  "  --times N     runs of each file; 1000\n"
 	  "  --rows        once, in the order of the rows, as the diagram is read\n"
 	  "  --view LEVEL  host views: auto, uffd, remap or soft (see doctor); auto\n"

@@ -16,21 +16,24 @@
 void explore_print_help(void)
 {
 	puts("usage: cloister [--json] explore [OPTION]... FILE...\n\n"
-	     "Run litmus files in every interleaving with a bounded number of preemptions, on the engine itself,\n"
-	     "built on a deterministic scheduler. The invariants I1..I7 are checked after each step, the file's\n"
-	     "conditions after each run. A violation is printed as a diagram, a column a thread, with an id that\n"
-	     "replays it. FILE is a path, or the bare name of a file that comes with Cloister, as fault-vs-punch.\n\n"
+	     "Run litmus files in every interleaving with a bounded number of preemptions, on\n"
+	     "the engine itself, built on a deterministic scheduler. The invariants I1..I7 are\n"
+	     "checked after each step, the file's conditions after each run. A violation is\n"
+	     "printed as a diagram, a column a thread, with an id that replays it. FILE is a path,\n"
+	     "or the bare name of a file that comes with Cloister, as fault-vs-punch.\n\n"
 	     "  --preemptions N  at most N switches away from a thread that could go on; 2\n"
 	     "  --max-runs N     stop after N interleavings; the verdict is then 'incomplete'\n"
-	     "  --all-points     preempt before every operation, not only where two threads share an object: slow\n"
+	     "  --all-points     preempt before every operation, not only where two threads share\n"
+	     "                   an object: slow\n"
 	     "  --break NAME     take one check or step out of the engine; may be given again\n"
 	     "  --breaks         list what --break can take out, and stop\n"
 	     "  --replay ID      run one schedule of one file and print it\n"
-	     "  --all-steps      print every operation of a schedule, not only what the engine notes\n"
+	     "  --all-steps      print every operation of a schedule, not only what the engine\n"
+	     "                   notes\n"
 	     "  --canonical      print the file as the reader understood it, and stop\n\n"
-	     "Exit status: 0 holds; 1 a violation, an outcome never seen, or incomplete; 2 wrong usage or a file\n"
-	     "that cannot be read. CLOISTER_EXEC_PATH: folder of cloister-explore, which does the work; else it is\n"
-	     "looked for beside cloister.");
+	     "Exit status: 0 holds; 1 a violation, an outcome never seen, or incomplete; 2 wrong\n"
+	     "usage or a file that cannot be read. CLOISTER_EXEC_PATH: folder of\n"
+	     "cloister-explore, which does the work; else it is looked for beside cloister.");
 }
 /* clang-format on */
 

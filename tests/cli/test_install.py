@@ -107,15 +107,6 @@ def tests(at):
                             lambda: at.pkg_config("--cflags", "--libs"))
         check(out == "the host reads: secret\n", out)
 
-    def header_in_cxx():
-        if not shutil.which("c++"):
-            raise Skip("no C++ compiler")
-        path = os.path.join(at.root, "header.cc")
-        with open(path, "w") as f:
-            f.write("#include <cloister/cloister.h>\nint main() { return clo_version()[0] == 0; }\n")
-        tool("c++", "-Wall", "-Wextra", "-Werror", "-pedantic", "-o", path[:-3], path,
-             *at.pkg_config("--cflags", "--libs"))
-
     def commands_run_there():
         """Beside its helper; the litmus files by CLOISTER_LITMUS_PATH, as the prefix is moved."""
         program = at.find("bin/cloister")
@@ -130,7 +121,7 @@ def tests(at):
     return [("meson install", install), ("everything is there", everything_is_there),
             ("one version", version_is_one), ("the example, shared", shared),
             ("the example, static", static), ("the example of the man page", man_example),
-            ("the header in C++", header_in_cxx), ("the commands run there", commands_run_there)]
+            ("the commands run there", commands_run_there)]
 
 
 if __name__ == "__main__":
