@@ -58,8 +58,9 @@ static int host_make_pool(struct clo_host *host, const struct clo_host_config *c
 		kind = CLO_POOL_HUGETLB;
 	}
 	ret = clo_pagedb_create(kind, frames, space, &host->db);
-	if (ret == -ENOMEM && space) /* strict overcommit */
-		ret = clo_pagedb_create(kind, frames, 0, &host->db);
+	/* Strict overcommit, a limit of address space, a sanitizer: less room then. */
+	if (ret == -ENOMEM && SOFT_SPACE && frames <= SOFT_SPACE / 4)
+		ret = clo_pagedb_create(kind, frames, 4 * frames, &host->db);
 	if (ret)
 		return ret;
 	ret = clo_view_host_create(host->db, view_of_config[cfg->view], &host->views);
