@@ -33,9 +33,7 @@ struct clo_vm;
 struct clo_vcpu;
 struct clo_gmem;
 
-/* ---- Host
- * -------------------------------------------------------------------------------------------------
- */
+/* ---- Host ---- */
 
 /* How host mappings of guest_memfd are protected, best first; see docs/design/host-view.md and
  * `cloister doctor`. */
@@ -74,9 +72,7 @@ struct clo_host_stats {
 };
 CLO_API void clo_host_stats(const struct clo_host *host, struct clo_host_stats *out);
 
-/* ---- VM
- * ---------------------------------------------------------------------------------------------------
- */
+/* ---- VM ---- */
 
 /* KVM_X86_*_VM (facts: include/uapi/asm/kvm.h). Others are -EINVAL until their trust model is
  * built. */
@@ -151,8 +147,7 @@ CLO_API void clo_vm_stats(struct clo_vm *vm, struct clo_vm_stats *out);
 /* Name of zaps[i] ("split/merge", ...), or NULL beyond the last. */
 CLO_API const char *clo_zap_reason_text(unsigned i);
 
-/* ---- guest_memfd
- * ------------------------------------------------------------------------------------------ */
+/* ---- guest_memfd ---- */
 
 #define CLO_GMEM_MMAP        (1ULL << 0) /* GUEST_MEMFD_FLAG_MMAP */
 #define CLO_GMEM_INIT_SHARED (1ULL << 1) /* GUEST_MEMFD_FLAG_INIT_SHARED */
@@ -208,8 +203,7 @@ CLO_API int clo_vm_pin(struct clo_gmem *gmem, uint64_t off, uint64_t len, const 
 		       struct clo_gmem_pin **out, uint64_t *err_off) CLO_CHECKED;
 CLO_API void clo_gmem_unpin(struct clo_gmem_pin *pin);
 
-/* ---- memslots
- * --------------------------------------------------------------------------------------------- */
+/* ---- memslots ---- */
 
 #define CLO_MEM_LOG_DIRTY   (1U << 0)
 #define CLO_MEM_READONLY    (1U << 1)
@@ -243,8 +237,7 @@ CLO_API int clo_vm_set_region(struct clo_vm *vm, const struct clo_region *region
 CLO_API int clo_vm_set_holes(struct clo_vm *vm, uint32_t slot, uint64_t gpa, uint64_t bytes,
 			     bool mapped) CLO_CHECKED;
 
-/* ---- attributes and conversion
- * ---------------------------------------------------------------------------- */
+/* ---- attributes and conversion ---- */
 
 #define CLO_ATTR_PRIVATE (1ULL << 3) /* KVM_MEMORY_ATTRIBUTE_PRIVATE */
 
@@ -320,8 +313,7 @@ CLO_API int clo_dma_listener_remove(struct clo_vm *vm,
 CLO_API int clo_dma_pin(struct clo_gmem *gmem, uint64_t off, uint64_t len, const char *holder,
 			struct clo_gmem_pin **out, uint64_t *err_off) CLO_CHECKED;
 
-/* ---- vCPU (soft)
- * ------------------------------------------------------------------------------------------ */
+/* ---- vCPU (soft) ---- */
 
 enum clo_exit_reason {
 	CLO_EXIT_NONE,

@@ -275,6 +275,9 @@ TEST(exit_prepare)
 	eng_close(&e);
 }
 
+/* errno: clo_vcpu_access -EEXIST -ENOMEM: checked by faulted(), in exit_double_map and
+ * exit_no_memory */
+
 /* I1: the frame is another's, says its reverse map. No way is known to get there: by hand. */
 TEST(exit_double_map)
 {

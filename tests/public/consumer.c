@@ -17,24 +17,24 @@ static int failed(const char *what, long long ret)
 	return 1;
 }
 
-int main(void)
-{
-	struct clo_host_config hc;
-	struct clo_vm_config vc;
-	struct clo_region region;
-	struct clo_convert conv;
-	struct clo_leak_report report;
+struct machine {
 	struct clo_host *host;
 	struct clo_vm *vm;
 	struct clo_gmem *gmem;
 	struct clo_vcpu *vcpu;
-	char text[] = "private", back[sizeof(text)];
+};
+
+static int make(struct machine *m)
+{
+	struct clo_host_config hc;
+	struct clo_vm_config vc;
+	struct clo_region region;
 	int ret;
 
 	memset(&hc, 0, sizeof(hc));
 	hc.size = sizeof(hc);
 	hc.view = CLO_HOST_VIEW_SOFT;
-	ret = clo_host_create(&hc, &host);
+	ret = clo_host_create(&hc, &m->host);
 	if (ret)
 		return failed("host", ret);
 	memset(&vc, 0, sizeof(vc));
@@ -42,44 +42,63 @@ int main(void)
 	vc.type = CLO_VM_SW_PROTECTED;
 	vc.attr_owner = CLO_ATTR_OWNER_GMEM;
 	vc.flags = CLO_VM_TYPED_ACCESS;
-	ret = clo_vm_create(host, &vc, &vm);
+	ret = clo_vm_create(m->host, &vc, &m->vm);
 	if (ret)
 		return failed("vm", ret);
-	ret = clo_gmem_create_for(vm, BYTES, CLO_GMEM_MMAP, 0, &gmem);
+	ret = clo_gmem_create_for(m->vm, BYTES, CLO_GMEM_MMAP, 0, &m->gmem);
 	if (ret)
 		return failed("guest_memfd", ret);
 	memset(&region, 0, sizeof(region));
 	region.flags = CLO_MEM_GUEST_MEMFD;
 	region.guest_phys_addr = GPA;
 	region.memory_size = BYTES;
-	region.gmem = gmem;
-	ret = clo_vm_set_region(vm, &region);
+	region.gmem = m->gmem;
+	ret = clo_vm_set_region(m->vm, &region);
 	if (ret)
 		return failed("memslot", ret);
-	ret = clo_vcpu_create(vm, 0, &vcpu);
-	if (ret)
-		return failed("vcpu", ret);
-	ret = clo_vcpu_access(vcpu, GPA, text, sizeof(text), CLO_ACCESS_PRIVATE | CLO_ACCESS_WRITE);
+	ret = clo_vcpu_create(m->vm, 0, &m->vcpu);
+	return ret ? failed("vcpu", ret) : 0;
+}
+
+static int use(struct machine *m)
+{
+	char text[] = "private", back[sizeof(text)];
+	struct clo_convert conv;
+	int ret;
+
+	ret = clo_vcpu_access(m->vcpu, GPA, text, sizeof(text),
+			      CLO_ACCESS_PRIVATE | CLO_ACCESS_WRITE);
 	if (ret)
 		return failed("store", ret);
-	ret = clo_gmem_host_access(gmem, 0, back, sizeof(back), false);
+	ret = clo_gmem_host_access(m->gmem, 0, back, sizeof(back), false);
 	if (ret == 0)
 		return failed("the host reads a private page", ret);
 	memset(&conv, 0, sizeof(conv));
 	conv.size = sizeof(conv);
 	conv.gpa = GPA;
 	conv.bytes = BYTES;
-	ret = clo_vm_convert(vm, &conv);
+	ret = clo_vm_convert(m->vm, &conv);
 	if (ret)
 		return failed("convert", ret);
-	ret = clo_gmem_host_access(gmem, 0, back, sizeof(back), false);
+	ret = clo_gmem_host_access(m->gmem, 0, back, sizeof(back), false);
 	if (ret || memcmp(text, back, sizeof(text)) != 0)
 		return failed("the host reads a shared page", ret);
-	ret = clo_vcpu_access(vcpu, GPA, back, 1, CLO_ACCESS_PRIVATE);
-	if (ret == 0 || clo_vcpu_exit(vcpu)->cause != CLO_CAUSE_MISMATCH)
+	ret = clo_vcpu_access(m->vcpu, GPA, back, 1, CLO_ACCESS_PRIVATE);
+	if (ret == 0 || clo_vcpu_exit(m->vcpu)->cause != CLO_CAUSE_MISMATCH)
 		return failed("mismatch", ret);
-	clo_vm_destroy(vm, &report);
-	ret = clo_host_destroy(host);
+	return 0;
+}
+
+int main(void)
+{
+	struct clo_leak_report report;
+	struct machine m;
+	int ret;
+
+	if (make(&m) || use(&m))
+		return 1;
+	clo_vm_destroy(m.vm, &report);
+	ret = clo_host_destroy(m.host);
 	if (ret || report.leak_count)
 		return failed("end", ret);
 	printf("ok - cloister %s\n", clo_version());
