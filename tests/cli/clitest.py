@@ -17,6 +17,14 @@ EXPLORE_CLI = os.environ.get("CLO_EXPLORE_CLI")
 LITMUS = os.path.join(ROOT, "litmus")
 TIMEOUT = 240  # of one command; a loaded machine with sanitizers is slow
 ESCAPE = "\x1b"
+# What examples/convert.c prints.
+EXAMPLE_SAYS = """\
+private:                 host reads: Bad address
+shared by the guest:     host reads: secret
+private again:           host reads: Bad address
+                         guest reads: answer
+at the end:              0 pages backed twice, 0 pins left
+"""
 
 
 class Skip(Exception):
