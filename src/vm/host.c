@@ -59,7 +59,7 @@ static int host_make_pool(struct clo_host *host, const struct clo_host_config *c
 	}
 	ret = clo_pagedb_create(kind, frames, space, &host->db);
 	/* Strict overcommit, a limit of address space, a sanitizer: less room then. */
-	if (ret == -ENOMEM && SOFT_SPACE && frames <= SOFT_SPACE / 4)
+	if (ret == -ENOMEM && frames <= SOFT_SPACE / 4)
 		ret = clo_pagedb_create(kind, frames, 4 * frames, &host->db);
 	if (ret)
 		return ret;
