@@ -19,6 +19,7 @@ static void violates(struct eng *e, const char *invariant, const char *words)
 	struct clo_check_fail fail = { 0 };
 
 	kept = *e;
+	CHECK(kept.host != NULL);
 	CHECK_ERR(clo_check_host(e->host, &fail), -EUCLEAN);
 	CHECK_MSG(strcmp(fail.invariant, invariant) == 0 && strstr(fail.text, words),
 		  "%s: %s; wanted %s with '%s'", fail.invariant, fail.text, invariant, words);
