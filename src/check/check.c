@@ -257,18 +257,11 @@ static void check_frame(struct walk *w, struct clo_gmem *g, uint64_t index, stru
 static void check_file(struct walk *w, struct clo_gmem *g)
 {
 	uint64_t npages = clo_gmem_size(g) >> CLO_PAGE_SHIFT;
-	uint64_t window = 1ULL << CLO_MAX_FOLIO_ORDER;
+	struct clo_pfn pfn;
 
-	for (uint64_t index = 0; index < npages && w->ret == 0;) {
-		struct clo_pfn pfn;
-
-		if (!clo_gmem_pfn(g, index, &pfn)) {
-			index = clo_align_down(index, window) + window;
-			continue;
-		}
+	for (uint64_t index = 0; w->ret == 0 && clo_gmem_next_frame(g, &index, npages, &pfn);
+	     index++)
 		check_frame(w, g, index, pfn);
-		index++;
-	}
 }
 
 static void check_vm(struct walk *w)

@@ -12,8 +12,6 @@
 #include <errno.h>
 #include <string.h>
 
-#define WINDOW_PAGES (1ULL << CLO_MAX_FOLIO_ORDER)
-
 static size_t words_of(const struct conv_seg *seg)
 {
 	return (size_t)((clo_range_len(seg->work) + 63) / 64);
@@ -27,6 +25,8 @@ int conv_frames_prepare(struct conv_seg *seg)
 		seg->locked = seg->locked_inline;
 	else
 		seg->locked = clo_alloc_sparse(words * sizeof(uint64_t));
+	seg->first = seg->work.end;
+	seg->last = seg->work.start;
 	return seg->locked ? 0 : -ENOMEM;
 }
 
@@ -41,19 +41,23 @@ static void mark(struct conv_seg *seg, uint64_t index, bool on)
 {
 	uint64_t bit = index - seg->work.start;
 
-	if (on)
-		seg->locked[bit / 64] |= 1ULL << bit % 64;
-	else
+	if (!on) {
 		seg->locked[bit / 64] &= ~(1ULL << bit % 64);
+		return;
+	}
+	seg->locked[bit / 64] |= 1ULL << bit % 64;
+	seg->first = index < seg->first ? index : seg->first;
+	seg->last = index > seg->last ? index : seg->last;
 }
 
-/* First marked index >= @from, or work.end. */
+/* First marked index >= @from, or work.end. A range of TiB with a few pages in it costs no more
+ * than these pages are apart. */
 static uint64_t next_marked(const struct conv_seg *seg, uint64_t from)
 {
-	uint64_t bit = from - seg->work.start;
-	size_t words = words_of(seg);
+	uint64_t bit = (from > seg->first ? from : seg->first) - seg->work.start;
+	size_t last = (size_t)((seg->last - seg->work.start) / 64);
 
-	for (size_t w = (size_t)(bit / 64); w < words; w++) {
+	for (size_t w = (size_t)(bit / 64); seg->first <= seg->last && w <= last; w++) {
 		uint64_t rest = seg->locked[w];
 
 		if (w == bit / 64)
@@ -82,15 +86,15 @@ void conv_frames_unlock(struct conv_seg *seg)
 {
 	struct clo_pagedb *db = clo_gmem_pagedb(seg->g);
 
-	FOR_EACH_MARKED(seg, index)
-	clo_page_unlock(db, pfn_of(seg, index));
+	FOR_EACH_MARKED (seg, index)
+		clo_page_unlock(db, pfn_of(seg, index));
 }
 
 void conv_frames_forget(struct conv_seg *seg)
 {
 	conv_frames_unlock(seg);
-	FOR_EACH_MARKED(seg, index)
-	mark(seg, index, false);
+	FOR_EACH_MARKED (seg, index)
+		mark(seg, index, false);
 }
 
 /* Lock and take in the folio that holds @index; returns the index after it. */
@@ -124,23 +128,12 @@ static int take_folio(struct conv *c, struct conv_seg *seg, struct clo_pfn pfn, 
 
 int conv_frames_lock(struct conv *c, struct conv_seg *seg)
 {
-	struct clo_pagedb *db = clo_gmem_pagedb(seg->g);
+	struct clo_pfn pfn;
 
-	for (uint64_t index = seg->index.start; index < seg->index.end;) {
-		enum clo_frame_state state;
-		struct clo_pfn pfn;
-		int ret;
+	for (uint64_t index = seg->index.start;
+	     clo_gmem_next_frame(seg->g, &index, seg->index.end, &pfn);) {
+		int ret = take_folio(c, seg, pfn, &index);
 
-		if (!clo_gmem_pfn(seg->g, index, &pfn)) {
-			index = clo_align_down(index, WINDOW_PAGES) + WINDOW_PAGES;
-			continue;
-		}
-		state = clo_frame_get(db, pfn).state;
-		if (state == CLO_FRAME_FREE || state == CLO_FRAME_LEAKED) {
-			index++;
-			continue;
-		}
-		ret = take_folio(c, seg, pfn, &index);
 		if (ret) {
 			conv_frames_forget(seg);
 			return ret;
@@ -162,15 +155,14 @@ int conv_frames_save(struct conv_seg *seg)
 	struct clo_pagedb *db = clo_gmem_pagedb(seg->g);
 	uint64_t pages = 0, at = 0;
 
-	FOR_EACH_MARKED(seg, index)
-	pages += clo_range_len(folio_pages(seg, index));
+	FOR_EACH_MARKED (seg, index)
+		pages += clo_range_len(folio_pages(seg, index));
 	if (pages == 0)
 		return 0;
 	seg->content = clo_alloc((size_t)(pages * CLO_PAGE_SIZE));
 	if (!seg->content)
 		return -ENOMEM;
-	FOR_EACH_MARKED(seg, index)
-	{
+	FOR_EACH_MARKED (seg, index) {
 		struct clo_range r = folio_pages(seg, index);
 		size_t bytes = (size_t)(clo_range_len(r) * CLO_PAGE_SIZE);
 
@@ -242,14 +234,13 @@ void conv_frames_commit(struct conv *c, struct conv_seg *seg)
 	struct clo_pagedb *db = clo_gmem_pagedb(seg->g);
 
 	if (seg->splits) {
-		FOR_EACH_MARKED(seg, index)
-		{
+		FOR_EACH_MARKED (seg, index) {
 			if (clo_frame_get(db, pfn_of(seg, index)).order > 0)
 				split_folio(seg, index);
 		}
 	}
-	FOR_EACH_MARKED(seg, index)
-	commit_folio(c, seg, index);
+	FOR_EACH_MARKED (seg, index)
+		commit_folio(c, seg, index);
 }
 
 static void tell_inaccessible(void *arg, struct clo_range index, struct clo_range gfns)
@@ -267,8 +258,7 @@ bool conv_frames_relock(struct conv_seg *seg)
 	struct clo_pagedb *db = clo_gmem_pagedb(seg->g);
 	bool pinned = false;
 
-	FOR_EACH_MARKED(seg, index)
-	{
+	FOR_EACH_MARKED (seg, index) {
 		bool locked = clo_page_lock(db, pfn_of(seg, index), NULL);
 
 		assert(locked); /* it cannot vanish under its range lock */
@@ -285,8 +275,7 @@ void conv_frames_revert(struct conv_seg *seg)
 	struct clo_pagedb *db = clo_gmem_pagedb(seg->g);
 	size_t at = 0;
 
-	FOR_EACH_MARKED(seg, index)
-	{
+	FOR_EACH_MARKED (seg, index) {
 		struct clo_pfn pfn = pfn_of(seg, index);
 		int ret = clo_page_step(db, pfn, CLO_FRAME_MAKE_PRIVATE);
 
@@ -305,6 +294,6 @@ void conv_frames_tell_inaccessible(struct conv *c, struct conv_seg *seg)
 {
 	if (!c->vm->prepare_inaccessible)
 		return;
-	FOR_EACH_MARKED(seg, index)
-	clo_gmem_for_each_gfn(seg->g, folio_pages(seg, index), tell_inaccessible, c->vm);
+	FOR_EACH_MARKED (seg, index)
+		clo_gmem_for_each_gfn(seg->g, folio_pages(seg, index), tell_inaccessible, c->vm);
 }

@@ -30,6 +30,7 @@ struct conv_seg {
 	struct clo_attr_reserve attr;
 	uint64_t *locked; /* bit per page of work: head of a folio that this conversion owns */
 	uint64_t locked_inline[8]; /* enough for a call of 2M */
+	uint64_t first, last;      /* no bit is set outside of these indexes */
 	uint8_t *content;          /* zero policy with listeners: the bytes to put back */
 	uint64_t unpins;           /* unpin count of the file before its pins were checked */
 	bool zero;

@@ -225,7 +225,7 @@ void clo_gmem_stats(struct clo_gmem *g, struct clo_gmem_stats *out)
 		.punched_pinned = clo_stat_get(&g->punched_pinned),
 	};
 	/* Frame by frame and without locks: a folio that changes meanwhile is counted in parts. */
-	for (uint64_t at = 0; gmem_frame_next(g, &at, g->npages, &pfn); at++) {
+	for (uint64_t at = 0; clo_gmem_next_frame(g, &at, g->npages, &pfn); at++) {
 		struct clo_frame_info f = clo_frame_get(g->db, pfn);
 
 		if (f.state == CLO_FRAME_FREE || f.state == CLO_FRAME_LEAKED)

@@ -166,6 +166,11 @@ void clo_gmem_for_each_gfn(struct clo_gmem *g, struct clo_range index,
 /* pfn that index maps to if its window exists, else false (also beyond the size). Lock-free. When
  * false nothing has been allocated in the whole naturally aligned 1 GiB around @index. */
 bool clo_gmem_pfn(const struct clo_gmem *g, uint64_t index, struct clo_pfn *pfn);
+/*
+ * *@at moves to the first index in [*@at, @end) whose frame is not FREE; *@pfn is that frame.
+ * False: none. Lock-free; passes over what was never allocated, however large the file.
+ */
+bool clo_gmem_next_frame(const struct clo_gmem *g, uint64_t *at, uint64_t end, struct clo_pfn *pfn);
 
 /*
  * The folio for a guest fault (kvm_gmem_get_pfn). @is_private: the kind wanted. Finds or allocates;

@@ -78,8 +78,6 @@ struct gmem_hold {
 	struct clo_pfn head;
 	unsigned order;
 };
-/* *at moves to the first index in [*at, end) whose frame is not FREE. False: none. */
-bool gmem_frame_next(const struct clo_gmem *g, uint64_t *at, uint64_t end, struct clo_pfn *pfn);
 /* The first folio that has a page in [*at, end), locked; *at moves behind it. False: none left. */
 bool gmem_folio_lock_next(const struct clo_gmem *g, uint64_t *at, uint64_t end,
 			  struct gmem_hold *h);

@@ -168,7 +168,7 @@ static bool next_in_window(const struct clo_gmem *g, const struct gmem_window *w
 	return false;
 }
 
-bool gmem_frame_next(const struct clo_gmem *g, uint64_t *at, uint64_t end, struct clo_pfn *pfn)
+bool clo_gmem_next_frame(const struct clo_gmem *g, uint64_t *at, uint64_t end, struct clo_pfn *pfn)
 {
 	while (*at < end) {
 		const struct gmem_window *win =
@@ -187,7 +187,7 @@ bool gmem_frame_next(const struct clo_gmem *g, uint64_t *at, uint64_t end, struc
 
 bool gmem_folio_lock_next(const struct clo_gmem *g, uint64_t *at, uint64_t end, struct gmem_hold *h)
 {
-	for (; gmem_frame_next(g, at, end, &h->pfn); ++*at) {
+	for (; clo_gmem_next_frame(g, at, end, &h->pfn); ++*at) {
 		/* Only a locked folio can be trusted to be as large as it says: a claim of a huge
 		 * one may be on its way back. */
 		if (!clo_page_lock(g->db, h->pfn, &h->head))
