@@ -97,6 +97,7 @@ void gmem_free_range(struct clo_gmem *g, struct clo_range index, bool closing)
 	}
 	if (run_pages)
 		clo_page_discard(g->db, run, run_pages);
+	clo_note("hole: frames freed, from file page", index.start);
 }
 
 static int punch(struct clo_gmem *g, struct clo_range index)
