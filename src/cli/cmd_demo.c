@@ -169,6 +169,7 @@ static void output(struct demo *d, int ret, uint64_t ns, const char *level)
 		json_object_object_add(o, "steps", cli_table_json(&d->table));
 		json_object_object_add(o, "seconds", json_object_new_double((double)ns / 1e9));
 		json_object_object_add(o, "good", json_object_new_boolean(ret == 0));
+		json_object_object_add(o, "error", json_object_new_string(d->error));
 		cli_print_json(o);
 		return;
 	}

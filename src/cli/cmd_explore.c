@@ -65,8 +65,10 @@ int cli_explore(const struct cli_options *opt, int argc, char **argv)
 	const char *litmus = cli_litmus_dir();
 	int n = 0;
 
-	if (!args)
+	if (!args) {
+		fputs("cloister explore: out of memory\n", stderr);
 		return CLI_FINDING;
+	}
 	if (cli_exec_path(path, sizeof(path), "cloister-explore")) {
 		free(args);
 		if (getenv("CLOISTER_EXEC_PATH") && *getenv("CLOISTER_EXEC_PATH"))

@@ -164,6 +164,8 @@ static int run_file(const struct cli_options *opt, const struct run_options *ro,
 			    cli_litmus_path(known, sizeof(known), path) == 0;
 
 		ret = clo_litmus_read(bare ? known : path, &p, stderr);
+	} else {
+		fputs("cloister run: out of memory\n", stderr);
 	}
 	if (ret) {
 		free(o);
@@ -182,7 +184,7 @@ static int run_file(const struct cli_options *opt, const struct run_options *ro,
 	cli_progress(opt, NULL);
 	if (ret) {
 		fprintf(stderr, "%s: %s%s%s\n", path, strerror(-ret), *o->why ? ": " : "", o->why);
-		status = CLI_FINDING;
+		status = CLI_USAGE; /* no run, so nothing was found */
 	} else {
 		if (opt->json)
 			json_object_array_add(all, to_json(path, p, o));

@@ -232,9 +232,26 @@ static int read_file(const char *path, struct clo_litmus **out)
 	return clo_litmus_read(path, out, stderr);
 }
 
-static int explore_file(struct explore_options *o, const char *path, struct json_object *all)
+/* A file whose initial state cannot be made, or no memory: nothing was explored. */
+static int not_run(const char *path, const struct subject *s, int ret)
+{
+	fprintf(stderr, "%s: %s%s%s\n", path, strerror(ret ? -ret : -s->setup_error),
+		*s->why ? ": " : "", s->why);
+	return EXIT_USAGE;
+}
+
+static struct subject *new_subject(void)
 {
 	struct subject *s = calloc(1, sizeof(*s));
+
+	if (!s)
+		fputs("cloister explore: out of memory\n", stderr);
+	return s;
+}
+
+static int explore_file(struct explore_options *o, const char *path, struct json_object *all)
+{
+	struct subject *s = new_subject();
 	struct clo_explore_program prog = {
 		.arg = s, .run = run_subject, .check = check_subject, .judge = judge_subject
 	};
@@ -260,19 +277,17 @@ static int explore_file(struct explore_options *o, const char *path, struct json
 	if (o->cfg.progress)
 		fputs("\r\033[K", stderr);
 	if (ret || s->setup_error) {
-		fprintf(stderr, "%s: %s%s%s\n", path, strerror(ret ? -ret : -s->setup_error),
-			*s->why ? ": " : "", s->why);
-		status = EXIT_FINDING;
-	} else if (o->json) {
-		json_object_array_add(all, to_json(path, s, &r));
+		status = not_run(path, s, ret);
 	} else {
-		print_text(&prog, o, path, s, &r);
-	}
-	if (ret == 0) {
+		if (o->json)
+			json_object_array_add(all, to_json(path, s, &r));
+		else
+			print_text(&prog, o, path, s, &r);
 		if (r.verdict != CLO_EXPLORE_HOLDS || never_seen(s) >= 0)
 			status = EXIT_FINDING;
-		clo_explore_release(&r);
 	}
+	if (ret == 0)
+		clo_explore_release(&r);
 out:
 	clo_litmus_free(p);
 	free(s);
@@ -281,7 +296,7 @@ out:
 
 static int replay_file(struct explore_options *o, const char *path)
 {
-	struct subject *s = calloc(1, sizeof(*s));
+	struct subject *s = new_subject();
 	struct clo_explore_program prog = {
 		.arg = s, .run = run_subject, .check = check_subject, .judge = judge_subject
 	};
@@ -291,6 +306,10 @@ static int replay_file(struct explore_options *o, const char *path)
 	int ret = s ? clo_explore_parse(o->replay, &schedule, &count) : -ENOMEM,
 	    status = EXIT_USAGE;
 
+	if (ret == -ENOMEM) {
+		free(s);
+		return EXIT_USAGE;
+	}
 	if (ret) {
 		fprintf(stderr,
 			"cloister explore: --replay wants STEP:THREAD,... as a violation printed "
@@ -303,7 +322,9 @@ static int replay_file(struct explore_options *o, const char *path)
 	if (ret == 0) {
 		s->p = p;
 		ret = clo_explore_print(&prog, &o->cfg, schedule, count, o->all_steps, stdout);
-		if (ret == 0)
+		if (ret || s->setup_error)
+			status = not_run(path, s, ret);
+		else
 			status = s->violated || !s->ended ? EXIT_FINDING : EXIT_OK;
 		clo_litmus_free(p);
 	}

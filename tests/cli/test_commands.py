@@ -84,8 +84,8 @@ def test_doctor():
 def test_demo():
     done = check_status(run("demo", "--json"), 0)
     tour = done.json()
-    check_keys(tour, ["host_view", "steps", "seconds", "good"], "demo")
-    check(tour["good"] is True, done)
+    check_keys(tour, ["host_view", "steps", "seconds", "good", "error"], "demo")
+    check(tour["good"] is True and tour["error"] == "", done)
     check(len(tour["steps"]) >= 7, done)
     for step in tour["steps"]:
         check_keys(step, ["step", "done", "checked", "measured"], "step")
@@ -139,8 +139,10 @@ def test_run_says_which_initial_state_is_impossible():
     text = VIOLATED.replace("slot s 0 0x0+4 gmem f @a;",
                             "slot s 0 0x0+4 gmem f @a;\n\tslot t 1 0x2+4 @a;")
     for command in ("run", "explore"):
-        done = check_status(with_file(text, command), 1)
+        done = check_status(with_file(text, command), 2)
         check_says(done.err, "x.litmus: ", "slot t")
+    done = check_status(with_file(text, "explore", "--replay", "0"), 2)
+    check_says(done.err, "x.litmus: ", "slot t")
 
 
 def test_run_prints_the_language():
