@@ -72,7 +72,10 @@ def run(*args, program=None, env=None, timeout=TIMEOUT, **options):
 
 def run_on_terminal(*args, env=None, timeout=TIMEOUT):
     """The same with stderr on a terminal; stdout stays a pipe, and is short enough for one."""
-    master, slave = pty.openpty()
+    try:
+        master, slave = pty.openpty()
+    except OSError as error:
+        raise Skip("no pseudo-terminal: %s" % error)
     command = [CLI] + [str(a) for a in args]
     process = subprocess.Popen(command, env=env or environment(TERM="xterm"), text=True,
                                errors="replace", stdin=subprocess.DEVNULL,
