@@ -87,21 +87,16 @@ def selected_tests(build, suite):
     args = []
     if suite:
         args = ["--no-suite", suite[1:]] if suite[0] == "!" else ["--suite", suite]
-    targets = set()
+    needed = set()
     for test in json.loads(text):
         names = [s.split(":")[-1] for s in test["suite"]]
         if suite and (suite[0] == "!") == (suite.lstrip("!") in names):
             continue
-        program = os.path.relpath(test["cmd"][0], os.path.abspath(build))
-        if not program.startswith(".."):
-            targets.add(program)
+        needed.update(test["depends"])  # its program, and what it is given or starts by name
     text = subprocess.run(["meson", "introspect", build, "--targets"], check=True,
                           stdout=subprocess.PIPE).stdout
-    for target in json.loads(text):  # the commands, which tests start by name
-        if target["type"] == "executable" and target["name"].startswith("cloister"):
-            targets.add(os.path.relpath(target["filename"][0], os.path.abspath(build)))
-        elif target["name"] == "harness-victim":
-            targets.add(os.path.relpath(target["filename"][0], os.path.abspath(build)))
+    targets = {os.path.relpath(target["filename"][0], os.path.abspath(build))
+               for target in json.loads(text) if target["id"] in needed}
     return args, sorted(targets)
 
 
