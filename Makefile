@@ -41,7 +41,7 @@ fuzz: ## run each fuzz target for FUZZ_SECONDS (30) with libFuzzer
 	@$(need) $(base) clang libclang-rt-dev
 	@FUZZ_SECONDS=$(FUZZ_SECONDS) tools/run-fuzz.sh
 
-cov: ## line and branch coverage of src/, as text and as build/cov/coverage/index.html
+cov: ## line and branch coverage of src/, as text and HTML in build/cov/coverage
 	@echo "cov: run the tests with coverage counters and report"
 	@$(need) $(base) gcovr
 	@$(run_tests) cov
