@@ -23,6 +23,7 @@ bench: ## measure fault, conversion, attribute and zap, each against a peer
 	@echo "bench: build optimised and measure; close other programs for steady numbers"
 	@$(need) $(base)
 	@tools/setup.sh build/release --buildtype=release -Dtests=false -Dwerror=false
+	@ninja -C build/release --quiet build.ninja >/dev/null
 	@ninja -C build/release --quiet
 	@meson test -C build/release --no-rebuild --benchmark --num-processes 1 --verbose
 
@@ -67,6 +68,7 @@ release: ## build the optimised library and commands into build/release
 	@echo "release: library and commands, optimised, into build/release"
 	@$(need) $(base)
 	@tools/setup.sh build/release --buildtype=release -Dtests=false -Dwerror=false
+	@ninja -C build/release --quiet build.ninja >/dev/null
 	@ninja -C build/release --quiet
 
 install: release ## install the optimised build under PREFIX (/usr/local); DESTDIR is honoured

@@ -11,11 +11,12 @@
 #include <inttypes.h>
 #include <string.h>
 
-#define PAGE        ((uint64_t)4096)
-#define ZONE_OFFSET ((uint64_t)8 << 20)
-#define ZONE_BYTES  ((uint64_t)4 << 20)
-#define ZONE_PAGES  (ZONE_BYTES / PAGE)
-#define ROUNDS      3000U
+#define PAGE             ((uint64_t)4096)
+#define ZONE_OFFSET      ((uint64_t)8 << 20)
+#define ZONE_BYTES       ((uint64_t)4 << 20)
+#define ZONE_PAGES       (ZONE_BYTES / PAGE)
+#define ROUNDS           600U
+#define ACCESSES_BETWEEN 4U
 
 struct load {
 	struct demo *d;
@@ -26,7 +27,10 @@ struct loader {
 	struct clo_thread thread;
 	struct load *load;
 	unsigned index;
-	uint64_t accesses, mismatches;
+	struct clo_stat accesses;
+	struct clo_a32 ended;
+	uint64_t awaited; /* [converting thread] */
+	uint64_t mismatches;
 	int ret;
 	bool wrong;
 	uint64_t expect[ZONE_PAGES];
@@ -63,33 +67,46 @@ static void *load_main(void *arg)
 		l->ret = access_any(l, gpa, &word,
 				    CLO_ACCESS_PRIVATE | (is_write ? CLO_ACCESS_WRITE : 0));
 		l->wrong = l->ret == 0 && !is_write && l->expect[page] && word != l->expect[page];
-		l->accesses++;
+		clo_stat_add_local(&l->accesses, 1);
 	}
+	clo_a32_set(&l->ended, 1);
 	return NULL;
 }
 
-/* 2M at a time and 4K at a time, there and back. */
-static int convert_rounds(struct demo *d, uint64_t *pages, uint64_t *ns)
+/* Until every vCPU has made some accesses since the last time, or has ended for a reason of its
+ * own. */
+static void let_run(struct loader *loaders)
 {
-	uint64_t start = clo_now_ns();
+	for (unsigned i = 0; i < DEMO_VCPUS; i++) {
+		while (clo_stat_get(&loaders[i].accesses) < loaders[i].awaited &&
+		       !clo_a32_get(&loaders[i].ended))
+			clo_relax();
+		loaders[i].awaited = clo_stat_get(&loaders[i].accesses) + ACCESSES_BETWEEN;
+	}
+}
 
-	*pages = 0;
+/* 2M at a time and 4K at a time, there and back. */
+static int convert_rounds(struct demo *d, struct loader *loaders, uint64_t *pages, uint64_t *ns)
+{
 	for (unsigned i = 0; i < ROUNDS; i++) {
-		uint64_t bytes = i % 3 == 2 ? PAGE : 2ULL << 20;
+		uint64_t bytes = i % 3 == 2 ? PAGE : 2ULL << 20, start;
 		struct clo_convert c = {
 			.size = sizeof(c),
 			.flags = i % 2 ? CLO_CONVERT_TO_PRIVATE : 0,
 			.gpa = DEMO_GPA + ZONE_OFFSET + (i / 2 * bytes) % ZONE_BYTES,
 			.bytes = bytes,
 		};
-		int ret = clo_vm_convert(d->alpha.vm, &c);
+		int ret;
 
+		let_run(loaders);
+		start = clo_now_ns();
+		ret = clo_vm_convert(d->alpha.vm, &c);
 		if (ret)
 			return demo_fail(d, "conversion %u at %#" PRIx64 ": %s", i, c.gpa,
 					 strerror(-ret));
+		*ns += clo_now_ns() - start;
 		*pages += bytes / PAGE;
 	}
-	*ns = clo_now_ns() - start;
 	return 0;
 }
 
@@ -97,7 +114,7 @@ int demo_under_load(struct demo *d)
 {
 	static struct loader loaders[DEMO_VCPUS];
 	struct load load = { .d = d };
-	uint64_t pages, ns = 0, accesses = 0, mismatches = 0;
+	uint64_t pages = 0, ns = 0, accesses = 0, mismatches = 0;
 	struct clo_vm_stats s;
 	int ret;
 
@@ -106,11 +123,11 @@ int demo_under_load(struct demo *d)
 		if (clo_thread_create(&loaders[i].thread, load_main, &loaders[i]))
 			return demo_fail(d, "no thread");
 	}
-	ret = convert_rounds(d, &pages, &ns);
+	ret = convert_rounds(d, loaders, &pages, &ns);
 	clo_a32_set(&load.stop, 1);
 	for (unsigned i = 0; i < DEMO_VCPUS; i++) {
 		clo_thread_join(&loaders[i].thread);
-		accesses += loaders[i].accesses;
+		accesses += clo_stat_get(&loaders[i].accesses);
 		mismatches += loaders[i].mismatches;
 		if (ret == 0 && (loaders[i].ret || loaders[i].wrong))
 			ret = demo_fail(d, "vCPU %u: %s", i,
