@@ -35,11 +35,13 @@ struct printer {
 uint32_t explore_replay_choose(struct explore_replay *r, const struct clo_sched_choice *c)
 {
 	if (r->at < r->count && r->schedule[r->at].step == c->step) {
-		uint32_t wanted = r->schedule[r->at++].thread;
+		uint32_t wanted = r->schedule[r->at].thread;
 
 		for (uint32_t i = 0; i < c->count; i++) {
-			if (c->threads[i] == wanted)
-				return wanted;
+			if (c->threads[i] != wanted)
+				continue;
+			r->at++;
+			return wanted;
 		}
 	}
 	return explore_default(c);
@@ -175,6 +177,11 @@ int clo_explore_print(const struct clo_explore_program *p, const struct clo_expl
 		for (size_t i = 0; i < pr.count; i++)
 			put_line(&pr, &pr.lines[i], out);
 		put_end(&pr, &r, out);
+		if (pr.replay.at < pr.replay.count)
+			fprintf(out,
+				"%6s   %u of the schedule's %u switches did not fit: it is of "
+				"another program, or of another version\n",
+				"", pr.replay.count - pr.replay.at, pr.replay.count);
 	}
 	free(pr.lines);
 	return ret;

@@ -188,12 +188,30 @@ TEST(a_schedule_replays)
 		CHECK_OK(clo_explore_print(&p, &cfg, schedule, count, true, f));
 		fclose(f);
 		CHECK(strstr(text[i], "sum violated: 1") != NULL);
+		CHECK(strstr(text[i], "did not fit") == NULL);
 	}
 	CHECK_STR(text[0], text[1]);
 	free(text[0]);
 	free(text[1]);
 	free(schedule);
 	clo_explore_release(&r);
+}
+
+TEST(a_schedule_that_does_not_fit_says_so)
+{
+	struct clo_explore_program p = { .arg = &the_toy, .run = run };
+	struct clo_explore_config cfg = { 0 };
+	struct clo_explore_switch far = { .step = 100000, .thread = 1 };
+	char *text = NULL;
+	size_t size;
+	FILE *f = open_memstream(&text, &size);
+
+	CHECK(f != NULL);
+	the_toy.body = add_twice;
+	CHECK_OK(clo_explore_print(&p, &cfg, &far, 1, false, f));
+	fclose(f);
+	CHECK(strstr(text, "1 of the schedule's 1 switches did not fit") != NULL);
+	free(text);
 }
 
 TEST(bad_input_is_refused)
