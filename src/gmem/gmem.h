@@ -29,15 +29,14 @@
 
 enum clo_zap_reason {
 	CLO_ZAP_SPLIT_MERGE, /* mail 4 reason 1: a private folio is split or merged */
-	CLO_ZAP_HUGEPAGE,  /* 2: other frames, or the huge page must be reassessed (two backings) */
-	CLO_ZAP_RW_CHANGE, /* 3: rights change */
-	CLO_ZAP_DIRECT_MAP, /* 4: frames enter or leave the direct map */
-	CLO_ZAP_KIND, /* the access carries private/shared (typed guests): the old kind must fault
-		       */
-	CLO_ZAP_CONTENT, /* content is zeroed under the guest */
-	CLO_ZAP_PUNCH,   /* frames are freed */
-	CLO_ZAP_SLOT,    /* memslot deleted or moved */
-	CLO_ZAP_RELEASE, /* guest_memfd closed, VM destroyed */
+	CLO_ZAP_HUGEPAGE,    /* 2: other frames, or the huge page must be reassessed */
+	CLO_ZAP_RW_CHANGE,   /* 3: rights change */
+	CLO_ZAP_DIRECT_MAP,  /* 4: frames enter or leave the direct map */
+	CLO_ZAP_KIND,        /* accesses carry private/shared: one of the old kind must fault */
+	CLO_ZAP_CONTENT,     /* content is zeroed under the guest */
+	CLO_ZAP_PUNCH,       /* frames are freed */
+	CLO_ZAP_SLOT,        /* memslot deleted or moved */
+	CLO_ZAP_RELEASE,     /* guest_memfd closed, VM destroyed */
 	CLO_ZAP_REASON_COUNT
 };
 const char *clo_zap_reason_name(enum clo_zap_reason r);
@@ -60,10 +59,6 @@ struct clo_gmem_ops {
 	 * and a fault on a ready folio takes no lock.
 	 */
 	int (*prepare)(void *vm, struct clo_pfn head, unsigned order, struct clo_gfn gfn);
-	/* When a folio only becomes inaccessible to the host (Elliot Berman's
-	 * ->prepare_inaccessible()): bookkeeping only, no zeroing. Called by whoever converts, not
-	 * by this module. */
-	int (*prepare_inaccessible)(void *vm, struct clo_pfn head, unsigned order);
 	void *vm;
 };
 
@@ -73,13 +68,13 @@ struct clo_gmem_config {
 	uint32_t page_order;  /* 0; with HUGETLB 9 or 18 */
 	uint32_t owner;       /* VM id, 1..65535 */
 	uint64_t valid_flags; /* what this VM type supports; others are -EINVAL */
-	bool has_private_mem; /* VM type has private memory (else guests see everything as shared)
-			       */
 	struct clo_gmem_ops ops;
 };
 
-/* A slot's use of a file. Memory is the slot's, kept until a grace period after unbind; the fields
- * are written by bind, unbind and release. */
+/*
+ * A slot's use of a file. Memory is the slot's, kept until a grace period after unbind; the fields
+ * are written by bind, unbind and release.
+ */
 struct clo_gmem_binding {
 	struct clo_aptr next; /* struct clo_gmem_binding *, private to gmem */
 	struct clo_aptr gmem; /* struct clo_gmem *, NULL after release (later faults: EFAULT) */
@@ -97,8 +92,10 @@ struct clo_gmem_binding {
  */
 int clo_gmem_create(struct clo_pagedb *db, struct clo_view_host *vh,
 		    const struct clo_gmem_config *cfg, struct clo_gmem **out) CLO_MUST_USE;
-/* References: one for the file handle, one for each pin; callers put clo_gmem_get around calls that
- * may meet a close. The last put frees the bookkeeping and unmaps what the VMM left mapped. */
+/*
+ * References: one for the file handle, one for each pin; callers put clo_gmem_get around calls that
+ * may meet a close. The last put frees the bookkeeping and unmaps what the VMM left mapped.
+ */
 void clo_gmem_get(struct clo_gmem *g);
 void clo_gmem_put(struct clo_gmem *g);
 /*
@@ -122,13 +119,11 @@ struct clo_rangelock *clo_gmem_ranges(struct clo_gmem *g);
 struct clo_view_set *clo_gmem_views(struct clo_gmem *g); /* NULL without MMAP flag */
 
 /*
- * clo_gmem_fallocate() is public. What its comment does not say: a sum of off and len that wraps is
- * EFBIG, as in vfs_fallocate(). Allocate: folio order as the attribute allows, not zeroed, not
- * prepared; ENOMEM keeps what was done before (as KVM). Punch inside the size: begin, zap, flush,
- * drop from views, free, give the memory to the real host, end. A pinned frame of an order-0 file
- * cannot leave its place here: it is zeroed and stays (the kernel gives the file a fresh page and
- * the pin keeps the old one), the call is 0 and stats.punched_pinned counts it. HUGETLB with a
- * pinned page inside: EAGAIN, nothing has changed.
+ * clo_gmem_fallocate() is public. What its comment does not say:
+ * - Allocate: folio order as the attribute allows; neither zeroed nor prepared.
+ * - Punch: begin, zap, flush, drop from views, free, give the memory to the real host, end. A
+ *   pinned frame of an order-0 file cannot leave its place here: it is zeroed and stays (the kernel
+ *   gives the file a fresh page and the pin keeps the old one), and stats.punched_pinned counts it.
  */
 
 /* Always refused, with the kernel's errno. -EINVAL. */
@@ -157,14 +152,18 @@ int clo_gmem_bind(struct clo_gmem *g, struct clo_gmem_binding *b, struct clo_ran
  * closed). Also after release. Waits for a conversion or hole in the range.
  */
 void clo_gmem_unbind(struct clo_gmem_binding *b);
-/* Calls @fn for each binding that meets @index, in index order, with the overlapping indexes and
- * the matching gfns; inside RCU. */
+/*
+ * Calls @fn for each binding that meets @index, in index order, with the overlapping indexes and
+ * the matching gfns; inside RCU.
+ */
 void clo_gmem_for_each_gfn(struct clo_gmem *g, struct clo_range index,
 			   void (*fn)(void *arg, struct clo_range index, struct clo_range gfns),
 			   void *arg);
 
-/* pfn that index maps to if its window exists, else false (also beyond the size). Lock-free. When
- * false nothing has been allocated in the whole naturally aligned 1 GiB around @index. */
+/*
+ * pfn that index maps to if its window exists, else false (also beyond the size). Lock-free. When
+ * false nothing has been allocated in the whole naturally aligned 1 GiB around @index.
+ */
 bool clo_gmem_pfn(const struct clo_gmem *g, uint64_t index, struct clo_pfn *pfn);
 /*
  * *@at moves to the first index in [*@at, @end) whose frame is not FREE; *@pfn is that frame.
@@ -186,11 +185,12 @@ int clo_gmem_get_folio(struct clo_gmem *g, uint64_t index, struct clo_gfn gfn, b
 
 /*
  * For conversions of HUGETLB files, inside the file's clo_inval_begin/end with the range held.
- * split: the folio of @index, locked by the caller, becomes order-0 folios, all of them locked.
- * Nothing to do (order 0): 0. -EBUSY mapped (zap first); -ENOENT no folio. merge: the block of
- * page_order around @index becomes one folio again if all of it is private and every frame exists,
- * unpinned, unmapped, not poisoned; else nothing changes and false. No folio of the block is locked
- * by the caller. Pages that are not up to date are zeroed if others are.
+ * - split: the folio of @index, locked by the caller, becomes order-0 folios, all of them locked.
+ *   Nothing to do (order 0): 0. -EBUSY mapped (zap first); -ENOENT no folio.
+ * - merge: the block of page_order around @index becomes one folio again if all of it is private
+ *   and every frame exists, unpinned, unmapped, not poisoned; else nothing changes and false. No
+ *   folio of the block is locked by the caller. Pages that are not up to date are zeroed if others
+ *   are.
  */
 int clo_gmem_split_block(struct clo_gmem *g, uint64_t index) CLO_MUST_USE;
 bool clo_gmem_merge_block(struct clo_gmem *g, uint64_t index);
@@ -206,8 +206,10 @@ int clo_gmem_pin(struct clo_gmem *g, uint64_t off, uint64_t len, const char *hol
 		 struct clo_gmem_pin **out, uint64_t *err_off) CLO_MUST_USE;
 /* Some holder of a pin on @index, copied to @name; false when none. */
 bool clo_gmem_pin_holder(struct clo_gmem *g, uint64_t index, char *name, size_t size);
-/* Wait until the number of unpins has moved past @seen or @deadline_ns (clo_now_ns) has come; false
- * = timed out. Take @seen before looking for pins. */
+/*
+ * Wait until the number of unpins has moved past @seen or @deadline_ns (clo_now_ns) has come; false
+ * = timed out. Take @seen (clo_gmem_unpin_count) before looking for pins.
+ */
 uint64_t clo_gmem_unpin_count(struct clo_gmem *g);
 bool clo_gmem_wait_unpin(struct clo_gmem *g, uint64_t seen, uint64_t deadline_ns);
 

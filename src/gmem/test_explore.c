@@ -68,7 +68,6 @@ static void open_world(uint64_t flags, bool views)
 		.flags = flags,
 		.owner = T_OWNER,
 		.valid_flags = T_ALL_FLAGS,
-		.has_private_mem = true,
 		.ops = { .begin = w_begin, .zap = w_zap, .end = w_end },
 	};
 

@@ -71,7 +71,6 @@ static inline struct clo_gmem *file_open(struct fixture *f, uint64_t npages, uin
 		.flags = flags,
 		.owner = owner,
 		.valid_flags = CLO_GMEM_MMAP,
-		.has_private_mem = true,
 	};
 	struct clo_gmem *g;
 

@@ -139,7 +139,6 @@ int clo_gmem_create_for(struct clo_vm *vm, uint64_t bytes, uint64_t flags, uint3
 		.page_order = page_order,
 		.owner = vm->id,
 		.valid_flags = vm->trust->gmem_flags,
-		.has_private_mem = vm->trust->has_private_mem,
 		.ops = clo_vm_gmem_ops,
 	};
 	int ret;
