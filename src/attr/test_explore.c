@@ -56,7 +56,7 @@ static void holds(void (*program)(void *), uint32_t bound, bool rcu_last)
 	wrong = NULL;
 	CHECK_MSG(!dfs_search(&dfs, CLO_SCHED_STOPPED), "%s", wrong ? wrong : "stopped");
 	CHECK_EQ(dfs.ends[CLO_SCHED_DONE], dfs.runs);
-	CHECK_EQ(dfs.last.live_bytes, 0);
+	CHECK_EQ(dfs.left_bytes, 0);
 	test_note("%llu runs, %llu steps", (unsigned long long)dfs.runs,
 		  (unsigned long long)dfs.steps);
 }

@@ -3,7 +3,7 @@
  * sync/test_explore.c - the explorer finds what it should, and only that: lost updates, deadlocks,
  * livelocks, stale memory; and outcomes that sequential consistency forbids do not occur.
  */
-#include "sync/sync_test_dfs.h"
+#include "harness/dfs.h"
 
 static struct dfs dfs;
 

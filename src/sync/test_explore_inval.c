@@ -3,7 +3,7 @@
  * sync/test_explore_inval.c - the invalidation protocol of sync.h in all schedules of a mapper and
  * a changer with three preemptions; and each of its steps left out, which must be found.
  */
-#include "sync/sync_test_dfs.h"
+#include "harness/dfs.h"
 
 #define FROZEN 1ULL
 #define MAPPED 2ULL /* + the state that was mapped */

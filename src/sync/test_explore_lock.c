@@ -3,7 +3,7 @@
  * sync/test_explore_lock.c - locks, conditions and time in the explorer, over all schedules with
  * few preemptions: they exclude whom they should, and nobody else.
  */
-#include "sync/sync_test_dfs.h"
+#include "harness/dfs.h"
 
 static struct dfs dfs;
 

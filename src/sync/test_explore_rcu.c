@@ -2,7 +2,16 @@
 /*
  * sync/test_explore_rcu.c - grace periods, deferred calls and stale memory in the explorer.
  */
-#include "sync/sync_test_dfs.h"
+#include "harness/dfs.h"
+
+#ifdef __has_feature
+#if __has_feature(address_sanitizer)
+#define TEST_ASAN 1
+#endif
+#endif
+#ifdef __SANITIZE_ADDRESS__
+#define TEST_ASAN 1
+#endif
 
 static struct dfs dfs;
 

@@ -3,7 +3,7 @@
  * sync/test_explore_run.c - the scheduler's own promises: the same choices give the same run, setup
  * is quiet, a run leaves nothing behind, and each end is told as what it is.
  */
-#include "sync/sync_test_dfs.h"
+#include "harness/dfs.h"
 
 #define TRACE_MAX 512U
 

@@ -5,14 +5,40 @@
  * Each program is run by a depth-first search over the scheduler's choices. A program must be clean
  * under all of them; with a step taken out by a break switch, some schedule must show the harm.
  */
-#include "table/test_dfs.h"
+#include "harness/dfs.h"
 #include "table/test_table.h"
 
-#define CLEAN  0
+#define CLEAN  0 /* and what clo_sched_stop() may say: */
 #define STALE  1 /* a vCPU in guest mode used a frame that had been freed */
 #define UNTOLD 2 /* a zap returned before a leaf's callback */
 #define TWICE  3 /* a leaf in both tables */
 #define WRONG  4 /* anything else */
+
+/* Run @program under all schedules; the first finding, or CLEAN. */
+static int explore(const char *name, void (*program)(void *), void *arg, unsigned preemptions,
+		   int (*on_step)(void *, const struct clo_sched_step *))
+{
+	static struct dfs dfs;
+
+	dfs = (struct dfs){
+		.main_fn = program,
+		.arg = arg,
+		.on_step = on_step,
+		/* CLO_MORE_PREEMPTIONS=1: minutes instead of seconds. */
+		.bound = preemptions + (getenv("CLO_MORE_PREEMPTIONS") != NULL),
+		.rcu_last = true,
+	};
+	if (dfs_search(&dfs, CLO_SCHED_STOPPED)) {
+		test_note("%s: finding %d in run %llu", name, dfs.last.code,
+			  (unsigned long long)dfs.runs);
+		return dfs.last.code;
+	}
+	CHECK_MSG(dfs.ends[CLO_SCHED_DONE] == dfs.runs, "%s: not all runs ended", name);
+	CHECK_EQ(dfs.left_bytes, 0);
+	test_note("%s: clean in %llu runs, the last of %llu steps", name,
+		  (unsigned long long)dfs.runs, (unsigned long long)dfs.last.steps);
+	return CLEAN;
+}
 
 static void spawn(struct clo_thread *t, void *(*fn)(void *), void *arg)
 {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * harness/dfs.h - all schedules of a small program with few preemptions, depth first, in as few
- * lines as can be: for the explorer tests of modules that module explore is built on. Explorer
- * build only.
+ * lines as can be: for the explorer tests of modules that module explore is built on. The search
+ * that users have is module explore's. Explorer build only.
  */
 #ifndef CLO_HARNESS_DFS_H
 #define CLO_HARNESS_DFS_H
@@ -34,6 +34,7 @@ struct dfs {
 	uint64_t runs;
 	uint64_t steps;
 	uint64_t ends[CLO_SCHED_END_COUNT];
+	uint64_t left_bytes; /* the most that a run did not give back */
 	struct clo_sched_result last;
 	/* Private. */
 	struct dfs_node node[DFS_DEPTH];
@@ -83,28 +84,7 @@ static inline bool dfs_next(struct dfs *d)
 	return false;
 }
 
-/* Until @stop (an end; CLO_SCHED_END_COUNT: none) is met: true. The run can be repeated by
- * dfs_again(). */
-static inline bool dfs_search(struct dfs *d, enum clo_sched_end stop)
-{
-	struct clo_sched_config config = { .arg = d,
-					   .choose = dfs_choose,
-					   .on_step = d->on_step,
-					   .rcu_last = d->rcu_last,
-					   .max_steps = d->max_steps };
-
-	do {
-		d->at = 0;
-		CHECK_OK(clo_sched_run(&config, d->main_fn, d->arg, &d->last));
-		d->runs++;
-		d->steps += d->last.steps;
-		d->ends[d->last.end]++;
-		if (d->last.end == stop)
-			return true;
-	} while (dfs_next(d));
-	return false;
-}
-
+/* One run by the choices made so far, then by default. */
 static inline void dfs_again(struct dfs *d)
 {
 	struct clo_sched_config config = { .arg = d,
@@ -115,6 +95,24 @@ static inline void dfs_again(struct dfs *d)
 
 	d->at = 0;
 	CHECK_OK(clo_sched_run(&config, d->main_fn, d->arg, &d->last));
+}
+
+/*
+ * Until @stop (an end; CLO_SCHED_END_COUNT: none) is met: true. dfs_again() repeats that run.
+ */
+static inline bool dfs_search(struct dfs *d, enum clo_sched_end stop)
+{
+	do {
+		dfs_again(d);
+		d->runs++;
+		d->steps += d->last.steps;
+		d->ends[d->last.end]++;
+		if (d->last.live_bytes > d->left_bytes)
+			d->left_bytes = d->last.live_bytes;
+		if (d->last.end == stop)
+			return true;
+	} while (dfs_next(d));
+	return false;
 }
 
 #endif /* CLO_SYNC_EXPLORE */
