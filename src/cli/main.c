@@ -5,6 +5,8 @@
 #include "cli.h"
 #include "cli_exec.h"
 
+#include "cloister/cloister.h"
+
 #include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
@@ -139,7 +141,7 @@ static int command(const struct cli_options *opt, int argc, char **argv, bool he
 		return help ? CLI_OK : CLI_USAGE;
 	}
 	if (strcmp(argv[1], "--version") == 0) {
-		puts("cloister " CLO_VERSION);
+		printf("cloister %s\n", clo_version());
 		return CLI_OK;
 	}
 	c = find(argv[1]);

@@ -299,5 +299,5 @@ const char *clo_zap_reason_text(unsigned i)
 
 const char *clo_version(void)
 {
-	return "0.1.0";
+	return CLO_VERSION;
 }
