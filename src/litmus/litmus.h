@@ -291,14 +291,11 @@ void clo_litmus_print(const struct clo_litmus *p, FILE *f);
 /* One operation, guard and outcomes included, in canonical text without line end. */
 void clo_litmus_print_op(const struct clo_litmus *p, unsigned thread, unsigned op, FILE *f);
 void clo_litmus_print_final(const struct clo_litmus *p, unsigned final, FILE *f);
-void clo_litmus_print_outcome(struct clo_litmus_outcome o, FILE *f);
 /* The language's operations, results and counters, for people; @markdown: as tables for docs/. */
 void clo_litmus_print_ops(FILE *f, bool markdown);
 
 /* Name of an operation ("load"); NULL beyond the last. */
 const char *clo_litmus_op_name(enum clo_litmus_code code);
-/* Does it need a vCPU? */
-bool clo_litmus_op_is_guest(enum clo_litmus_code code);
 const char *clo_litmus_counter_name(enum clo_litmus_counter c);
 
 /* ---- Running a program (litmus_setup.c, litmus_exec.c, litmus_judge.c) ---- */

@@ -169,14 +169,6 @@ void clo_lit_format_outcome(struct clo_litmus_outcome o, char out[CLO_LIT_OUTCOM
 	snprintf(out, CLO_LIT_OUTCOME_MAX, "%.*s", CLO_LIT_OUTCOME_MAX - 1, text.text);
 }
 
-void clo_litmus_print_outcome(struct clo_litmus_outcome o, FILE *f)
-{
-	struct line out = { .used = 0 };
-
-	add_outcome(&out, &o);
-	fputs(out.text, f);
-}
-
 static void print_vm(const struct clo_litmus_vm *vm, FILE *f)
 {
 	static const char *const levels[] = { "", " max_level 4K", " max_level 2M",

@@ -219,11 +219,6 @@ const char *clo_litmus_op_name(enum clo_litmus_code code)
 	return (unsigned)code < CLO_LITMUS_CODE_COUNT ? clo_lit_ops[code].name : NULL;
 }
 
-bool clo_litmus_op_is_guest(enum clo_litmus_code code)
-{
-	return (unsigned)code < CLO_LITMUS_CODE_COUNT && clo_lit_ops[code].guest;
-}
-
 const char *clo_litmus_counter_name(enum clo_litmus_counter c)
 {
 	return (unsigned)c < CLO_LITMUS_COUNTER_COUNT ? clo_lit_counters[c].name : NULL;

@@ -381,7 +381,6 @@ TEST(every_operation)
 		check_round_trip(text);
 	}
 	CHECK(clo_litmus_op_name(CLO_LITMUS_CODE_COUNT) == NULL);
-	CHECK(!clo_litmus_op_is_guest(CLO_LITMUS_CODE_COUNT));
 	CHECK(clo_litmus_counter_name(CLO_LITMUS_COUNTER_COUNT) == NULL);
 }
 

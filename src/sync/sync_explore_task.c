@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * sync/sync_explore_task.c - what is asked about threads and their operations: can it be made, does
- * it conflict with another, who waits for what.
+ * sync/sync_explore_task.c - what is asked about threads and their operations: can it be made, who
+ * waits for what.
  */
 #include "sync/sync_explore_run.h"
 
@@ -58,27 +58,6 @@ bool clo_op_writes(const struct clo_sched_op *op)
 {
 	return op->kind != CLO_OP_READ && op->kind != CLO_OP_RDLOCK &&
 	       op->kind != CLO_OP_RCU_LOCK && op->kind != CLO_OP_RCU_UNLOCK;
-}
-
-static bool is_range(const struct clo_sched_op *op)
-{
-	return op->kind == CLO_OP_RANGE_LOCK || op->kind == CLO_OP_RANGE_UNLOCK;
-}
-
-bool clo_op_conflict(const struct clo_sched_op *a, const struct clo_sched_op *b)
-{
-	/* What lies behind a point is not known here. */
-	if (a->kind == CLO_OP_POINT && b->kind == CLO_OP_POINT)
-		return true;
-
-	bool same = (a->obj && (a->obj == b->obj || a->obj == b->obj2)) ||
-		    (a->obj2 && (a->obj2 == b->obj || a->obj2 == b->obj2));
-
-	if (!same || (!clo_op_writes(a) && !clo_op_writes(b)))
-		return false;
-	if (is_range(a) && is_range(b))
-		return clo_range_overlaps(clo_range(a->arg, a->arg2), clo_range(b->arg, b->arg2));
-	return true;
 }
 
 /* A lock whose state may be read, and was touched in this run. */
@@ -251,29 +230,9 @@ uint32_t clo_sched_self(void)
 	return clo_run.self ? clo_run_id(clo_run.self) : UINT32_MAX;
 }
 
-bool clo_sched_running(void)
-{
-	return clo_run.active;
-}
-
 const struct clo_sched_op *clo_sched_pending(uint32_t thread)
 {
 	if (thread >= clo_run.task_count || clo_run.task[thread].finished)
 		return NULL;
 	return &clo_run.task[thread].op;
-}
-
-const char *clo_sched_thread_name(uint32_t thread)
-{
-	return thread < clo_run.task_count ? clo_run.task[thread].name : NULL;
-}
-
-uint32_t clo_sched_thread_count(void)
-{
-	return clo_run.task_count;
-}
-
-bool clo_sched_in_rcu(uint32_t thread)
-{
-	return thread < clo_run.task_count && clo_run.task[thread].held.rcu_depth > 0;
 }

@@ -132,31 +132,24 @@ struct clo_sched_result {
 int clo_sched_run(const struct clo_sched_config *config, void (*main_fn)(void *arg), void *arg,
 		  struct clo_sched_result *result) CLO_MUST_USE;
 
-/* For threads of a run. Setup (nests): nobody else runs until this thread waits, and nothing is
- * counted. */
+/*
+ * For threads of a run. Setup (nests): nobody else runs until this thread waits, and nothing is
+ * counted.
+ */
 void clo_sched_quiet(bool on);
 /* Name of the calling thread in traces; at most 15 bytes are kept. */
 void clo_sched_name(const char *name);
 /* End the run now: STOPPED with @code. */
 _Noreturn void clo_sched_stop(int code);
-/* The calling thread; 0 is main. UINT32_MAX outside of threads: in choose, on_step, or without a
- * run. */
+/* The calling thread; 0 is main. UINT32_MAX outside of threads: choose, on_step, no run. */
 uint32_t clo_sched_self(void);
-bool clo_sched_running(void);
 
-/* For choose and on_step. NULL for a thread that has ended or is not. */
+/* For choose and on_step: what @thread will do next. NULL: it has ended, or is none. */
 const struct clo_sched_op *clo_sched_pending(uint32_t thread);
-const char *clo_sched_thread_name(uint32_t thread);
-uint32_t clo_sched_thread_count(void);
-/* True when the thread is in an RCU read section. */
-bool clo_sched_in_rcu(uint32_t thread);
 
 const char *clo_op_name(enum clo_op kind);
 const char *clo_sched_end_name(enum clo_sched_end end);
 /* Whether @op may change what another operation on the same object sees. */
 bool clo_op_writes(const struct clo_sched_op *op);
-/* False: the two can change places (of different threads, next to each other) without any effect.
- */
-bool clo_op_conflict(const struct clo_sched_op *a, const struct clo_sched_op *b);
 
 #endif

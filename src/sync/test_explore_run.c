@@ -22,7 +22,6 @@ static int record(void *arg, const struct clo_sched_step *s)
 
 	CHECK(t->count < TRACE_MAX);
 	CHECK_EQ(s->number, t->count);
-	CHECK_STR(s->name, clo_sched_thread_name(s->thread));
 	t->step[t->count++] = *s;
 	return (int)s->number == t->stop_at ? 7 : 0;
 }
@@ -181,7 +180,6 @@ TEST(on_step_and_choose_can_stop_the_run)
 		CHECK_EQ(result.end, CLO_SCHED_STOPPED);
 		CHECK_EQ(result.code, 7);
 		CHECK_EQ(result.steps, (uint64_t)at + 1);
-		CHECK(!clo_sched_running());
 	}
 }
 
@@ -223,9 +221,7 @@ TEST(choose_is_asked_when_there_is_a_choice)
 static void stop_main(void *arg)
 {
 	CHECK_EQ(clo_sched_self(), 0);
-	CHECK(clo_sched_running());
 	clo_sched_name("a name that is too long");
-	CHECK_STR(clo_sched_thread_name(0), "a name that is ");
 	CHECK_ERR(clo_sched_run(arg, stop_main, NULL, &result), -EBUSY);
 	clo_mutex_lock(&world->m);
 	clo_sched_stop(-3);
@@ -358,23 +354,8 @@ TEST(misuse_is_a_fault_of_the_run)
 	}
 }
 
-TEST(conflicts_of_operations)
+TEST(names)
 {
-	char x;
-	char y;
-	struct clo_sched_op read = { .kind = CLO_OP_READ, .obj = &x };
-	struct clo_sched_op write = { .kind = CLO_OP_WRITE, .obj = &x };
-	struct clo_sched_op other = { .kind = CLO_OP_WRITE, .obj = &y };
-	struct clo_sched_op wait = { .kind = CLO_OP_COND_WAIT, .obj = &y, .obj2 = &x };
-	struct clo_sched_op point = { .kind = CLO_OP_POINT };
-	struct clo_sched_op low = { .kind = CLO_OP_RANGE_LOCK, .obj = &x, .arg = 0, .arg2 = 4 };
-	struct clo_sched_op high = { .kind = CLO_OP_RANGE_UNLOCK, .obj = &x, .arg = 4, .arg2 = 8 };
-
-	CHECK(!clo_op_conflict(&read, &read) && clo_op_conflict(&read, &write));
-	CHECK(clo_op_conflict(&write, &write) && !clo_op_conflict(&write, &other));
-	CHECK(clo_op_conflict(&wait, &write) && clo_op_conflict(&other, &wait));
-	CHECK(clo_op_conflict(&point, &point) && !clo_op_conflict(&point, &write));
-	CHECK(!clo_op_conflict(&low, &high) && clo_op_conflict(&low, &low));
 	for (unsigned k = 0; k < CLO_OP_COUNT; k++)
 		CHECK(strcmp(clo_op_name((enum clo_op)k), "?") != 0);
 	for (unsigned k = 0; k < CLO_SCHED_END_COUNT; k++)

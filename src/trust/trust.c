@@ -4,8 +4,6 @@
  */
 #include "trust/trust.h"
 
-#include <string.h>
-
 #include "trust/trust_types.h"
 
 static const struct clo_trust_ops *const models[] = { &clo_trust_default, &clo_trust_sw };
@@ -19,15 +17,6 @@ const struct clo_trust_ops *clo_trust_find(uint32_t vm_type)
 {
 	for (unsigned i = 0; i < CLO_ARRAY_SIZE(models); i++) {
 		if (models[i]->vm_type == vm_type)
-			return models[i];
-	}
-	return NULL;
-}
-
-const struct clo_trust_ops *clo_trust_find_name(const char *name)
-{
-	for (unsigned i = 0; i < CLO_ARRAY_SIZE(models); i++) {
-		if (strcmp(models[i]->name, name) == 0)
 			return models[i];
 	}
 	return NULL;

@@ -36,7 +36,6 @@ struct clo_trust_ops {
 
 /* NULL: no such type, or not built. */
 const struct clo_trust_ops *clo_trust_find(uint32_t vm_type);
-const struct clo_trust_ops *clo_trust_find_name(const char *name);
 /* The i-th built type, NULL past the end: for listings and for tests that run over all types. */
 const struct clo_trust_ops *clo_trust_nth(unsigned i);
 const char *clo_content_name(enum clo_content c);
