@@ -22,19 +22,28 @@ def parse_args(doc, **options):
     return args
 
 
+def git(root, *args):
+    """What git says about root, or None: no git, no repository, or not ours to read."""
+    try:
+        done = subprocess.run(["git", "-C", root, *args], stdout=subprocess.PIPE,
+                              stderr=subprocess.DEVNULL, text=True)
+    except FileNotFoundError:
+        return None
+    return done.stdout if done.returncode == 0 else None
+
+
 def all_files(root):
     """Paths of the project's files relative to root: what git tracks or would track."""
-    done = subprocess.run(["git", "-C", root, "ls-files", "-co", "--exclude-standard"],
-                          stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
-    top = subprocess.run(["git", "-C", root, "rev-parse", "--show-toplevel"],
-                         stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    listed = git(root, "ls-files", "-co", "--exclude-standard")
+    top = git(root, "rev-parse", "--show-toplevel")
     # Only when root is the repository itself: an unpacked tarball may lie inside another one.
-    if done.returncode == 0 and os.path.realpath(top.stdout.strip()) == os.path.realpath(root):
-        names = done.stdout.splitlines()
+    if listed is not None and os.path.realpath((top or "").strip()) == os.path.realpath(root):
+        names = listed.splitlines()
     else:
         names = [os.path.relpath(os.path.join(folder, name), root)
                  for folder, _, files in os.walk(root) for name in files]
-        names = [n for n in names if not n.startswith(("build/", ".git/"))]
+        names = [n for n in names if not n.startswith(("build/", ".git/"))
+                 and "__pycache__" not in n]
     return sorted(set(n for n in names if os.path.isfile(os.path.join(root, n))))
 
 
