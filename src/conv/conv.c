@@ -233,8 +233,7 @@ int clo_vm_set_attributes(struct clo_vm *vm, uint64_t gpa, uint64_t bytes, uint6
 	return ret;
 }
 
-/* The file owns the attribute: the run ends with the memslot at the latest; what has no file is
- * shared. */
+/* The file owns the attribute: a run ends with the memslot; what has no file is shared. */
 static struct clo_range gmem_run(struct clo_vm *vm, struct clo_range gfns, bool *is_private)
 {
 	const struct clo_slot *slot = clo_slots_find(vm->slots, 0, clo_gfn(gfns.start));

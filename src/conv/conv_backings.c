@@ -71,8 +71,7 @@ static void split_added(void *arg, struct clo_gfn base, enum clo_level level, ui
 	(void)ret;
 }
 
-/* Inside the invalidation: leaves of the old kind go, huge leaves that stick out are split first.
- */
+/* Inside the invalidation: leaves of the old kind go; huge ones that stick out are split first. */
 static void zap_old(struct backings *b)
 {
 	struct clo_range r = table_range(b);
@@ -88,8 +87,7 @@ static void zap_old(struct backings *b)
 	(void)clo_mmu_flush(&b->vm->mmu);
 }
 
-/* A listener has refused: the old attribute again, where it was another. What was zapped faults in
- * again. */
+/* A listener has refused: the old attribute again. What was zapped faults in again. */
 static void turn_back(struct backings *b)
 {
 	if (clo_broken(CLO_BREAK_UNDO))
@@ -256,8 +254,7 @@ int conv_backings(struct clo_vm *vm, struct clo_range gfns, bool to_private, boo
 		ret = reserve(&b, free_other);
 		if (ret == 0)
 			ret = change(&b, who, who_size);
-		/* Still under the range lock: a conversion back must not find its new pages freed.
-		 */
+		/* Still under the range lock: a conversion back must not lose its new pages. */
 		if (ret == 0 && free_other)
 			(void)clo_slots_for_each(vm->slots, 0, gfns,
 						 to_private ? free_user : free_gmem, vm);

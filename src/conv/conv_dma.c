@@ -148,8 +148,8 @@ int conv_dma_collect_gfns(struct conv_dma *d, struct clo_vm *vm, struct clo_rang
 		if (is_private == to_private)
 			continue;
 		ret = add_run(d, vm->attr, run);
-		clo_rcu_read_lock(); /* a file that is closed now stays until it has its reference
-				      */
+		/* A file that is closed now stays until it has its reference. */
+		clo_rcu_read_lock();
 		if (ret == 0)
 			ret = clo_slots_for_each(vm->slots, 0, run, collect_slot, d);
 		clo_rcu_read_unlock();

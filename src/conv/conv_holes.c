@@ -14,7 +14,7 @@ static int set_one(void *arg, const struct clo_slot *slot, struct clo_range gfns
 	return 0;
 }
 
-void conv_holes_gfns(struct clo_vm *vm, struct clo_range gfns, bool mapped)
+static void set_gfns(struct clo_vm *vm, struct clo_range gfns, bool mapped)
 {
 	(void)clo_slots_for_each(vm->slots, 0, gfns, set_one, &mapped);
 }
@@ -29,7 +29,7 @@ static void follow_gfns(void *arg, struct clo_range index, struct clo_range gfns
 	const struct follow *f = arg;
 
 	(void)index;
-	conv_holes_gfns(f->vm, gfns, f->mapped);
+	set_gfns(f->vm, gfns, f->mapped);
 }
 
 void conv_holes_follow(struct clo_vm *vm, struct clo_gmem *g, struct clo_attr *attr,
@@ -47,6 +47,6 @@ void conv_holes_follow(struct clo_vm *vm, struct clo_gmem *g, struct clo_attr *a
 		if (g)
 			clo_gmem_for_each_gfn(g, run, follow_gfns, &f);
 		else
-			conv_holes_gfns(vm, run, f.mapped);
+			set_gfns(vm, run, f.mapped);
 	}
 }

@@ -40,8 +40,7 @@ static int reserve(struct conv *c)
 	return ret ? ret : conv_dma_collect_inplace(c);
 }
 
-/* Where a device would meet file page @index; for the prepare hook of a folio that has to be made.
- */
+/* Where a device would meet a file page: for the prepare hook of a folio that has to be made. */
 struct find_gfn {
 	uint64_t gfn;
 	bool found;
@@ -202,8 +201,7 @@ static int hide(struct conv *c)
 	return 0;
 }
 
-/* The change itself; none of it can fail. Inside the invalidation of the files and of the mmu, all
- * folios locked. */
+/* The change itself: cannot fail. Inside both invalidations (files, mmu), all folios locked. */
 static void commit(struct conv *c)
 {
 	clo_note("convert: checked, folios locked; to private", c->to_private);

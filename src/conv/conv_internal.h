@@ -62,19 +62,21 @@ bool conv_is_noop(struct conv *c);
 void conv_release(struct conv *c);
 void conv_fail_at(struct conv *c, struct clo_gmem *g, uint64_t index);
 
-/* conv_frames.c: folios of a part. lock collects them, commit changes them, revert turns back;
- * unlock leaves the collection for revert. */
+/*
+ * conv_frames.c: folios of a part. lock collects them, commit changes them, revert turns back;
+ * unlock leaves the collection for revert, forget empties it.
+ */
 int conv_frames_prepare(struct conv_seg *seg) CLO_MUST_USE; /* -ENOMEM */
-int conv_frames_lock(struct conv *c,
-		     struct conv_seg *seg) CLO_MUST_USE; /* -EAGAIN pinned: all unlocked again */
+/* -EAGAIN pinned: all unlocked again. */
+int conv_frames_lock(struct conv *c, struct conv_seg *seg) CLO_MUST_USE;
 void conv_frames_unlock(struct conv_seg *seg);
-void conv_frames_forget(struct conv_seg *seg); /* unlock, and the collection is empty */
-int conv_frames_save(struct conv_seg *seg)
-	CLO_MUST_USE; /* -ENOMEM; content of all collected folios */
+void conv_frames_forget(struct conv_seg *seg);
+/* Content of all collected folios. -ENOMEM. */
+int conv_frames_save(struct conv_seg *seg) CLO_MUST_USE;
 void conv_frames_commit(struct conv *c, struct conv_seg *seg);
 void conv_frames_tell_inaccessible(struct conv *c, struct conv_seg *seg);
-bool conv_frames_relock(
-	struct conv_seg *seg); /* before revert; false: a page is pinned, nothing is locked */
+/* Before revert; false: a page is pinned, nothing is locked. */
+bool conv_frames_relock(struct conv_seg *seg);
 void conv_frames_revert(struct conv_seg *seg);
 void conv_frames_release(struct conv_seg *seg);
 
@@ -84,21 +86,19 @@ void conv_stage2_commit(struct conv *c);
 void conv_stage2_end(struct conv *c);
 void conv_stage2_zap_all(struct conv *c); /* turned back: both spaces, all parts */
 
-/* conv_holes.c: mail 0's bitmaps of mapped shared pages follow the pages of @gfns whose kind
- * changes. */
-void conv_holes_gfns(struct clo_vm *vm, struct clo_range gfns, bool mapped);
-/* For every run of @pages (indexes of @attr, of @g or gfns when NULL) that is not @to_private yet.
+/*
+ * conv_holes.c: mail 0's bitmaps of mapped shared pages follow every run of @pages (indexes of
+ * @attr; of @g, or gfns when that is NULL) that is not @to_private yet.
  */
 void conv_holes_follow(struct clo_vm *vm, struct clo_gmem *g, struct clo_attr *attr,
 		       struct clo_range pages, bool to_private);
 
 /* conv_inplace.c */
 int conv_inplace(struct conv *c) CLO_MUST_USE;
-void conv_settle(
-	struct conv *c); /* after it, nothing held: host views of pages that have become shared */
+/* After it, nothing held: host views of pages that have become shared. */
+void conv_settle(struct conv *c);
 
-/* conv_backings.c: the VM owns the attribute. @free_other: the engine's conversion; else KVM's,
- * which frees nothing. */
+/* conv_backings.c: the VM owns the attribute. !@free_other: KVM's call, which frees nothing. */
 int conv_backings(struct clo_vm *vm, struct clo_range gfns, bool to_private, bool free_other,
 		  char *who, size_t who_size) CLO_MUST_USE;
 
@@ -110,8 +110,7 @@ void conv_dma_release(struct conv_dma *d);
 /* Tell every listener of every range; when one refuses, those told before are told the opposite. */
 int conv_dma_tell(struct clo_vm *vm, const struct conv_dma *d, bool map, char *who,
 		  size_t who_size) CLO_MUST_USE;
-/* The conversion failed after conv_dma_tell(!map): tell them the opposite. Refusals are only
- * counted. */
+/* The conversion failed after conv_dma_tell(!map): the opposite. Refusals are only counted. */
 void conv_dma_take_back(struct clo_vm *vm, const struct conv_dma *d, bool map);
 void conv_dma_restore_attr(struct conv_dma *d, bool is_private);
 

@@ -75,8 +75,7 @@ static void moved(void *arg, struct clo_gfn base, enum clo_level level, uint64_t
 		ret = clo_page_rmap_claim(db, clo_spte_pfn(spte), level, c->vm->id, base);
 	else
 		ret = clo_page_rmap_drop(db, clo_spte_pfn(spte), c->vm->id, base);
-	/* A shared frame is claimed by nobody, and a private one by the leaf that we have in hand.
-	 */
+	/* A shared frame is claimed by nobody, a private one by the leaf that we have in hand. */
 	assert(ret == 0);
 	(void)ret;
 }
@@ -109,8 +108,7 @@ static void change_one(void *arg, struct clo_range index, struct clo_range gfns)
 	}
 	clo_stat_add(&vm->moved, clo_table_move(vm->mmu.table[from], vm->mmu.table[!from], r, moved,
 						dropped, a->c, &lost));
-	/* A leaf that had no table page to go to is gone, and one of the wrong size was left: both
-	 * refault. */
+	/* A leaf without a page to go to is gone, one of another size was left: both refault. */
 	clo_stat_add(&vm->zaps[CLO_ZAP_HUGEPAGE], lost);
 	(void)clo_vm_zap(vm, r, 1U << from, CLO_ZAP_HUGEPAGE);
 }

@@ -74,8 +74,7 @@ static enum clo_fault_end gmem_error(struct clo_fault *f, int ret)
 {
 	switch (ret) {
 	case -EAGAIN:
-	case -EACCES: /* the folio is of the other kind: a conversion is on its way, the mismatch
-			 check decides next time */
+	case -EACCES: /* the folio is of the other kind: a conversion is on its way */
 		return CLO_FAULT_RETRY;
 	case -EFAULT:
 		return fail(f, CLO_CAUSE_GMEM_GONE, ret);
@@ -129,8 +128,7 @@ static bool attr_uniform(struct clo_vm *vm, const struct clo_slot *slot, struct 
 	return !g || clo_attr_is_uniform(clo_gmem_attr(g), clo_slot_index(slot, gfn), level);
 }
 
-/* Largest leaf that slot, alignment, folio and attributes allow (facts/kvm.md 2, "mixed/hugepage
- * rules"). */
+/* Largest leaf that slot, alignment, folio and attributes allow (facts/kvm.md 2). */
 static enum clo_level max_level(struct clo_vm *vm, const struct clo_slot *slot,
 				const struct clo_fault *f, const struct backing *b)
 {
@@ -172,8 +170,7 @@ static int populate(const struct backing *b, struct clo_pfn pfn, uint64_t pages)
 		       : 0;
 }
 
-/* The entry is frozen: last checks, then publish or put back. *smaller: not at this level, maybe at
- * 4K. */
+/* The entry is frozen: last checks, then publish or put back. *smaller: 4K may do. */
 static enum clo_fault_end publish(struct clo_vm *vm, struct clo_fault *f, const struct backing *b,
 				  struct clo_map_ctx *ctx, struct clo_inval_snap snap,
 				  bool *smaller)
@@ -232,8 +229,7 @@ static enum clo_fault_end map(struct clo_vm *vm, const struct clo_slot *slot, st
 				return end;
 			level = CLO_LEVEL_4K;
 			continue;
-		case -EEXIST: /* another vCPU was faster; the leaves of a slot have the same rights
-			       */
+		case -EEXIST: /* another vCPU was faster; a slot's leaves have the same rights */
 			f->level = ctx.level;
 			return CLO_FAULT_FIXED;
 		case -EBUSY: /* smaller leaves are in the way, all of the same pages */

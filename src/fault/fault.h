@@ -24,16 +24,21 @@ struct clo_fault {
 	int error; /* -errno with END_EXIT */
 };
 
-/* FIXED: mapped, or was already: access again. RETRY: clo_relax() and fault again. MMIO: exit
- * without an error. EXIT: MEMORY_FAULT with f->error. */
-enum clo_fault_end { CLO_FAULT_FIXED, CLO_FAULT_RETRY, CLO_FAULT_MMIO, CLO_FAULT_EXIT };
+enum clo_fault_end {
+	CLO_FAULT_FIXED, /* mapped, or was already: access again */
+	CLO_FAULT_RETRY, /* clo_relax() and fault again */
+	CLO_FAULT_MMIO,  /* exit without an error */
+	CLO_FAULT_EXIT,  /* exit MEMORY_FAULT with f->error */
+};
 
-/* The kind of an access to @gfn by the VM's trust model: the first of the two reads of the
- * attribute (mail 3). */
+/* The kind of an access by the VM's trust model: the first of two reads of the attribute. */
 bool clo_fault_classify(struct clo_vm *vm, struct clo_gfn gfn, bool asked_private);
 
-/* Serve @f. Takes RCU; holds no lock while it zeroes or waits for nothing. Source: facts/kvm.md 2,
- * "vCPU fault path". */
+/*
+ * Serve @f. Takes RCU, and the folio lock (by trylock) while it zeroes; waits for no lock.
+ * Blocks where the VMM's own memory has to be made present: see fault_user.h. Source:
+ * facts/kvm.md 2, "vCPU fault path".
+ */
 enum clo_fault_end clo_fault_handle(struct clo_vm *vm, struct clo_fault *f);
 
 #endif

@@ -107,8 +107,7 @@ static int punch(struct clo_gmem *g, struct clo_range index)
 
 	clo_rangelock_lock(&g->ranges, index, &hold);
 	clo_inval_begin(&g->inval, index);
-	/* A huge file cannot keep one page of a hole: it takes all or nothing. New pins wait for
-	 * the range. */
+	/* A huge file cannot keep one page of a hole. New pins wait for the range. */
 	if (g->page_order)
 		ret = wait_holders(g, index, true);
 	if (ret == 0) {
@@ -139,8 +138,7 @@ static int allocate_one(struct clo_gmem *g, uint64_t index, uint64_t *next)
 			*next = index - (h.pfn.n - h.head.n) + (1ULL << h.order);
 			clo_page_unlock(g->db, h.head);
 		}
-		/* The range is ours; what is in the way is a vCPU at work on the folio, or a change
-		 * nearby. */
+		/* The range is ours: a vCPU is at work on the folio, or a change nearby. */
 		if (ret != -EAGAIN)
 			return ret;
 		clo_relax();

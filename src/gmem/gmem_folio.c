@@ -94,8 +94,7 @@ int gmem_folio_hold(struct clo_gmem *g, uint64_t index, bool is_private, struct 
 
 	if (index >= g->npages)
 		return -EFAULT;
-	/* Before the attribute is read, and before the released flag: release sets it before it
-	 * begins. */
+	/* Before the attribute is read, and the flag, which release sets before it begins. */
 	snap = clo_inval_snapshot(&g->inval, index);
 	if (clo_a32_get(&g->released))
 		return -EFAULT;
@@ -136,8 +135,7 @@ static int prepare(struct clo_gmem *g, const struct gmem_hold *h, struct clo_gfn
 	uint64_t before = h->pfn.n - h->head.n;
 	int ret;
 
-	/* A slot may begin inside a folio at gfn 0: then only this page has a gfn to be prepared
-	 * for. */
+	/* A slot may begin inside a folio at gfn 0: then only this page has a gfn. */
 	if (gfn.n < before)
 		ret = g->ops.prepare(g->ops.vm, h->pfn, 0, gfn);
 	else

@@ -43,8 +43,7 @@ static bool lock_pieces(struct clo_gmem *g, struct clo_pfn head, uint64_t pages,
 		f = clo_frame_get(g->db, pfn);
 		if (f.state != CLO_FRAME_PRIVATE || f.order != 0 || f.pins != 0 ||
 		    (f.flags & CLO_FRAME_POISON)) {
-			/* A larger folio is locked by its head, which then is this frame: it is the
-			 * first we met. */
+			/* A larger folio is locked by its head: this frame, the first we met. */
 			clo_page_unlock(g->db, clo_pfn(clo_align_down(pfn.n, 1ULL << f.order)));
 			break;
 		}
@@ -58,8 +57,7 @@ static bool lock_pieces(struct clo_gmem *g, struct clo_pfn head, uint64_t pages,
 	return false;
 }
 
-/* One that is ready makes all ready: the others get their zeroes now, and keep what they have if
- * none is. */
+/* One that is ready makes all ready: the others get their zeroes now. */
 static void even_out(struct clo_gmem *g, struct clo_pfn head, uint64_t pages)
 {
 	for (uint64_t i = 0; i < pages; i++) {

@@ -83,8 +83,7 @@ bool gmem_folio_lock_next(const struct clo_gmem *g, uint64_t *at, uint64_t end,
 			  struct gmem_hold *h);
 
 /* gmem_folio.c */
-/* The folio of @index, made if it is missing, locked. Errors as clo_gmem_get_folio, but for
- * prepare's. */
+/* The folio of @index, made if missing, locked. Errors as clo_gmem_get_folio, but for prepare's. */
 int gmem_folio_hold(struct clo_gmem *g, uint64_t index, bool is_private,
 		    struct gmem_hold *h) CLO_MUST_USE;
 /* Zeroed if it is not up to date; *fresh tells, and the caller sets the flag when nothing else can

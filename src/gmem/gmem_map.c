@@ -70,8 +70,7 @@ static struct gmem_window *reserve(struct clo_gmem *g)
 	return win;
 }
 
-/* Nodes that an allocation failure leaves empty stay: they belong to the file, and the next try
- * uses them. */
+/* Nodes that a failed allocation leaves empty stay with the file: the next try uses them. */
 static struct gmem_window *grow(struct clo_gmem *g, uint64_t index)
 {
 	uint64_t w = index >> g->win_order;
@@ -126,8 +125,7 @@ void gmem_window_touch(const struct clo_gmem *g, struct gmem_window *win, uint64
 	}
 }
 
-/* The first window with an index >= *index, which moves up to the window's first if it lay before.
- */
+/* The first window with an index >= *index, which moves up to the window's first if before it. */
 static struct gmem_window *next_window(const struct clo_gmem *g, void *p, unsigned depth,
 				       uint64_t *index)
 {

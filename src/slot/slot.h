@@ -33,25 +33,24 @@ struct clo_slot {
 	uint64_t gmem_index; /* file index of gfns.start */
 	/* NULL without GUEST_MEMFD; shared by the copies of a slot, the INVALID one too. */
 	struct clo_gmem_binding *binding;
-	/* Mail 0: bitmap of mapped pages of the shared side, or NULL = all mapped. Bit clear =
-	 * hole: the VMM's memory is not looked through. */
+	/* Mail 0: which pages of the shared side are holes, not looked through; NULL: none is. */
 	struct clo_hole_map *holes;
-	/* Serial number of this slot's life, the same in all its copies and after a move, never
-	 * used again. */
+	/* Serial number of this slot's life: the same in all its copies and after a move. */
 	uint64_t arch_id;
 };
 
 struct clo_slots_config {
 	unsigned as_count;    /* address spaces: 1 with private memory, 2 otherwise (as KVM) */
 	uint32_t valid_flags; /* CLO_MEM_* that this VM type supports */
-	uint64_t gfn_end; /* gfns a stage-2 table can hold; a slot beyond is -EINVAL; 0: no limit */
-	uint32_t owner;   /* VM id; a file of another owner is EINVAL */
-	/* Zap everything @slot maps; complete when it returns. Called with the lock held (write),
+	uint64_t gfn_end;     /* gfns a stage-2 table can hold; a slot beyond is EINVAL; 0: all */
+	uint32_t owner;       /* VM id; a file of another owner is EINVAL */
+	/*
+	 * Zap everything @slot maps; complete when it returns. Called with the lock held (write),
 	 * slot published INVALID. CLO_BREAK_SLOT_SYNC: called while the slot is still published
-	 * valid, and no grace period is awaited. */
+	 * valid, and no grace period is awaited.
+	 */
 	void (*flush)(void *arg, const struct clo_slot *slot);
-	/* Flags changed in place (LOG_DIRTY on): the slot's shared leaves must lose their write
-	 * right. */
+	/* LOG_DIRTY was switched on: the slot's shared leaves must lose their write right. */
 	void (*write_protect)(void *arg, const struct clo_slot *slot);
 	void *arg;
 };
@@ -64,35 +63,43 @@ void clo_slots_destroy(struct clo_slots *s);
 
 /*
  * KVM's checks in KVM's order, then the change. EINVAL, EEXIST, EBADF, ENOMEM exactly as KVM's
- * (each cause is beside its check in slot_set.c): -EINVAL flags, alignment, bounds, wrap, id,
- * delete of an absent slot, a change of size, hva or READONLY, any change of a guest_memfd slot, a
- * file of another VM, beyond the file. -EEXIST gfn overlap, file range bound already. -EBADF no
- * file, or closed. -ENOMEM. On failure nothing has changed. Takes the lock (write). Must not be
- * called in guest mode or an RCU read section.
+ * (each cause is beside its check in slot_set.c). On failure nothing has changed. Takes the lock
+ * (write). Must not be called in guest mode or an RCU read section.
+ *
+ * - -EINVAL: flags, alignment, bounds, wrap, id; delete of an absent slot; a change of size, hva or
+ *   READONLY; any change of a guest_memfd slot; a file of another VM, or a range beyond its end.
+ * - -EEXIST: gfn overlap, or the file range is bound already.
+ * - -EBADF: no file, or a closed one.
+ * - -ENOMEM.
  */
 int clo_slots_set_region(struct clo_slots *s, const struct clo_region *r) CLO_MUST_USE;
 
-/* Under RCU: slot that contains @gfn in address space @as (may be INVALID), or NULL. Lock-free,
- * O(log slots). */
+/* Under RCU: the slot of @as that has @gfn (may be INVALID), or NULL. Lock-free, O(log slots). */
 const struct clo_slot *clo_slots_find(struct clo_slots *s, unsigned as, struct clo_gfn gfn);
 /* Generation: moves with every published array. */
 uint64_t clo_slots_generation(const struct clo_slots *s);
 void clo_slots_lock_shared(struct clo_slots *s);
 void clo_slots_unlock(struct clo_slots *s);
-/* Calls @fn for each non-INVALID slot of @as that meets @r, in gfn order, with the overlap; stops
- * on nonzero, which is returned. Caller holds the lock or RCU. */
+/*
+ * Calls @fn for each non-INVALID slot of @as that meets @r, in gfn order, with the overlap; stops
+ * on nonzero, which is returned. Caller holds the lock or RCU.
+ */
 int clo_slots_for_each(struct clo_slots *s, unsigned as, struct clo_range r,
 		       int (*fn)(void *arg, const struct clo_slot *slot, struct clo_range overlap),
 		       void *arg);
 size_t clo_slots_count(struct clo_slots *s);
 
-/* Attach a bitmap of mapped pages to a slot: all mapped at first; 0 if it has one. -ENOENT no slot
- * of that id; -ENOMEM. Takes the lock (write). On failure nothing has changed. */
+/*
+ * Attach a bitmap of mapped pages to a slot: all mapped at first; 0 if it has one. -ENOENT no slot
+ * of that id; -ENOMEM. Takes the lock (write). On failure nothing has changed.
+ */
 int clo_slots_track_holes(struct clo_slots *s, uint32_t slot_id) CLO_MUST_USE;
 /* @gfn lies in @slot. Lock-free, under RCU or the lock. */
 bool clo_slot_is_hole(const struct clo_slot *slot, struct clo_gfn gfn);
-/* Mark gfns of @slot mapped or hole; no-op without a bitmap. Cannot fail. Who makes holes zaps,
- * inside the VM's invalidation sequence. */
+/*
+ * Mark gfns of @slot mapped or hole; no-op without a bitmap. Cannot fail. Who makes holes zaps,
+ * inside the VM's invalidation sequence.
+ */
 void clo_slot_set_holes(const struct clo_slot *slot, struct clo_range gfns, bool mapped);
 
 /* hva of @gfn in @slot (shared side). */

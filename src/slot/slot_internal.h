@@ -13,8 +13,10 @@ struct slot_node {
 	struct clo_rcu_head rcu;
 };
 
-/* The slots of one address space in gfn order: immutable, gone by RCU. The starts are apart from
- * the slots, so that a look-up reads few cache lines. */
+/*
+ * The slots of one address space in gfn order: immutable, gone by RCU. The starts are apart from
+ * the slots, so that a look-up reads few cache lines.
+ */
 struct slot_array {
 	struct clo_rcu_head rcu;
 	size_t count;
@@ -22,8 +24,7 @@ struct slot_array {
 	uint64_t start[];
 };
 
-/* Bits of pages that are holes: the inverse of what users see, so that zero-filled memory is "all
- * mapped". */
+/* Set bits are holes, so that zero-filled memory is "all mapped". */
 struct clo_hole_map {
 	struct clo_rcu_head rcu;
 	size_t bytes; /* of the whole allocation */
@@ -64,8 +65,7 @@ size_t slot_array_first(const struct slot_array *a, uint64_t gfn);
 void slot_publish(struct clo_slots *s, struct slot_space *sp, struct slot_array *fresh);
 struct slot_node *slot_by_id(const struct slot_space *sp, uint32_t id);
 struct slot_node *slot_node_copy(const struct slot_node *n) CLO_MUST_USE;
-/* Give back one copy of a slot, or the slot itself with what all its copies share; after all
- * readers. */
+/* After all readers: give back one copy, or the slot itself with what all its copies share. */
 void slot_node_retire(struct slot_node *n);
 void slot_life_retire(struct slot_node *n);
 void slot_holes_retire(struct clo_hole_map *map);

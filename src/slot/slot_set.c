@@ -7,11 +7,14 @@
  * then the slot, then freezes its entry, asks the sequence again and publishes; all in one RCU read
  * section. The writer publishes the slot INVALID, awaits a grace period, and flushes: begin, zap,
  * shoot-down, end.
- *  1. A fault that found the slot valid began its read section before INVALID was published, or at
- * least before the grace period was over; the grace period waits for its end. What it mapped was
- * there before the flush began, and the zap takes it.
- *  2. A fault that looks up later finds INVALID, maps nothing and retries, until the last array is
- * published. So the flush meets everything and nothing comes after it, whatever the sequence says.
+ *
+ * 1. A fault that found the slot valid began its read section before INVALID was published, or at
+ *    least before the grace period was over; the grace period waits for its end. What it mapped was
+ *    there before the flush began, and the zap takes it.
+ * 2. A fault that looks up later finds INVALID, maps nothing and retries, until the last array is
+ *    published. So the flush meets everything and nothing comes after it, whatever the sequence
+ *    says.
+ *
  * The sequence alone would give the same: a snapshot from before begin is refused or its frozen
  * entry is waited for, one from after begin is ordered after INVALID. Two guards are worth one
  * grace period, because the first one also covers whom the second does not: a reader in the middle
@@ -99,8 +102,7 @@ static int classify(const struct clo_region *r, const struct slot_node *old, enu
 		*change = CHANGE_CREATE;
 		return 0;
 	}
-	/* Slots of private memory are immutable: they can only be deleted. Nor can the flag be
-	 * dropped. */
+	/* A slot of private memory can only be deleted, and the flag cannot be dropped. */
 	if ((r->flags | old->s.flags) & CLO_MEM_GUEST_MEMFD)
 		return -EINVAL;
 	if (r->userspace_addr != old->s.hva.a ||
@@ -134,8 +136,7 @@ static void plan_free(struct plan *p)
 	clo_free(p->binding);
 }
 
-/* Room for @id in the table by id. Growth is nothing that anybody sees, so it need not be undone.
- */
+/* Room for @id in the table by id. Nobody sees that it has grown, so it need not be undone. */
 static bool reserve_id(struct slot_space *sp, uint32_t id)
 {
 	size_t count = sp->by_id_count ? sp->by_id_count : 8;
@@ -216,8 +217,7 @@ static int bind(struct clo_slots *s, const struct clo_region *r, struct plan *p)
 		return -EBADF;
 	if (clo_gmem_owner(r->gmem) != s->cfg.owner)
 		return -EINVAL; /* another VM's file */
-	/* -EINVAL beyond the end, -EEXIST bound already (here or in another slot), -EBADF closed.
-	 */
+	/* -EINVAL beyond the end, -EEXIST bound already (here or elsewhere), -EBADF closed. */
 	ret = clo_gmem_bind(r->gmem, p->binding,
 			    clo_range(index, index + clo_range_len(p->fresh->s.gfns)),
 			    p->fresh->s.gfns.start);

@@ -13,6 +13,7 @@
  * mmu->inval for the gfn; look at slot, attribute, backing; clo_table_map_begin(); then
  * clo_inval_retry() with the snapshot: true => clo_table_map_abort() and start again, false =>
  * clo_table_map_commit().
+ *
  * THE RULE FOR CHANGERS. clo_inval_begin() over a range that covers every leaf which can be hit: a
  * huge leaf is removed whole, so round out to 2M, or to 1G where 1G leaves are in use. Then change
  * and zap, then clo_mmu_flush(), then use the frames again, then clo_inval_end(). Call
@@ -21,6 +22,7 @@
  *
  * Invariant I5: after clo_mmu_flush() or clo_mmu_shootdown() has returned no vCPU can use a
  * translation that was removed before the call, by whomever.
+ *
  * Locks: none. Page-table pages come from clo_alloc and are freed by RCU; entries are atomics.
  */
 #ifndef CLO_TABLE_TABLE_H
@@ -92,7 +94,9 @@ struct clo_map_ctx {
 /*
  * First step of mapping @gfn by a leaf of @level: build the missing levels and freeze the entry.
  * Inside an RCU read section of the caller, which must last until commit or abort. Between begin
- * and either of these nothing may block: zaps wait for it.
+ * and either of these the caller takes no lock and waits for no thread of the engine: zaps of the
+ * range wait for it. (What it may wait for is the host: fault_user.h.)
+ *
  *  0        frozen; ctx->old is 0 or, with @replace, the leaf that was there.
  *  -EINVAL  @gfn is beyond CLO_GFN_BITS.
  *  -EEXIST  a present leaf of @level or larger translates @gfn already: ctx->old, ctx->level tell
@@ -101,6 +105,7 @@ struct clo_map_ctx {
  *           clo_relax() and begin anew.
  *  -ENOMEM  no page-table page.
  *  -EBUSY   @level is 2M or 1G and present smaller leaves are in the way: map smaller, or zap.
+ *
  * Empty page-table pages in the way of a huge leaf are removed. On failure nothing has changed,
  * except that empty page-table pages may be gone. Source: facts/kvm.md 4a (frozen SPTE).
  */

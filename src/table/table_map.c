@@ -73,8 +73,7 @@ static int close_empty(struct clo_pt *pt, unsigned level)
 	return 0;
 }
 
-/* A page-table page is in the way of a huge leaf at @p: freeze its entry if there is nothing in it.
- */
+/* A page-table page is in the way of a huge leaf at @p: freeze its entry if nothing is in it. */
 static int freeze_table(struct clo_table *t, const struct clo_pt_pos *p, uint64_t gfn)
 {
 	uint64_t base = clo_pt_base(gfn, p->level);

@@ -1,28 +1,31 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * view/view.h - the VMM's mapping of a guest_memfd: real memory in which a private page cannot be
- * touched (D8).
+ * view/view.h - the VMM's mapping of a guest_memfd: real memory in which a private page cannot
+ * be touched (D8).
  *
- * Levels, best first (facts/views.md, docs/design/host-view.md; `cloister doctor` prints which one
- * this host gives):
- *  UFFD   memfd or hugetlb mapping registered with userfaultfd MINOR|MISSING. Private: zapped and
- *         POISONed eagerly, in batches. A first touch of a shared page is resolved by one engine
- *         thread, which asks the owner (resolve) and CONTINUEs under the owner's folio lock.
- *  REMAP  no userfaultfd: private ranges of the mapping are replaced (mmap MAP_FIXED, atomic) by a
- *         mapping of an empty memfd: beyond the end of the file, so a load or store is SIGBUS and a
- *         system call EFAULT as well, but each boundary costs a VMA (vm.max_map_count: about 32 700
- *         alternating pages, then -ENOMEM, nothing changed). Nobody sees a first touch, so resolve
- * is called for the whole range at map time, and for pages that become shared or lose their folio
- * later by clo_view_settle(). SOFT   no mapping at all: clo_view_access() only, with present bits
- * per page. Used by the explorer (each touch is a scheduling point) and for anonymous pools.
- * Private page: load, store => SIGBUS (BUS_ADRERR); system call => EFAULT. One process is protected
- * against accidents, not against a hostile VMM. A pool of huge pages is protected in units of 2M:
- * one private page hides its whole block.
+ * Levels, best first (facts/views.md, docs/design/host-view.md; `cloister doctor` prints which
+ * one this host gives):
  *
- * Order rules (facts/views.md 5): zap, then POISON; MINOR registration, so that an access between
- * the two waits for the engine; CONTINUE only under the state lock. Lock: the list of mappings of
- * one set is under a rwlock of rank VIEW; hide, show, drop and grant take it shared, and nothing
- * above it. It is never held while resolve runs.
+ * - UFFD: memfd or hugetlb mapping registered with userfaultfd MINOR|MISSING. Private: zapped
+ *   and POISONed eagerly, in batches. A first touch of a shared page is resolved by one engine
+ *   thread, which asks the owner (resolve) and CONTINUEs under the owner's folio lock.
+ * - REMAP: no userfaultfd. Private ranges of the mapping are replaced (mmap MAP_FIXED, atomic)
+ *   by a mapping of an empty memfd: beyond the end of the file, so a load or store is SIGBUS and
+ *   a system call EFAULT as well. Each boundary costs a VMA (vm.max_map_count: about 32 700
+ *   alternating pages, then -ENOMEM, nothing changed). Nobody sees a first touch, so resolve is
+ *   called for the whole range at map time, and for pages that become shared or lose their folio
+ *   later by clo_view_settle().
+ * - SOFT: no mapping at all, clo_view_access() only, with present bits per page. Used by the
+ *   explorer (each touch is a scheduling point) and for anonymous pools.
+ *
+ * Private page: load, store => SIGBUS (BUS_ADRERR); system call => EFAULT. One process is
+ * protected against accidents, not against a hostile VMM. A pool of huge pages is protected in
+ * units of 2M: one private page hides its whole block.
+ *
+ * Order rules (facts/views.md 5): zap, then POISON; MINOR registration, so that an access
+ * between the two waits for the engine; CONTINUE only under the state lock. Lock: the list of
+ * mappings of one set is under a rwlock of rank VIEW; hide, show, drop and grant take it shared,
+ * and nothing above it. It is never held while resolve runs.
  */
 #ifndef CLO_VIEW_VIEW_H
 #define CLO_VIEW_VIEW_H
@@ -46,8 +49,7 @@ const char *clo_view_level_name(enum clo_view_level level);
  */
 struct clo_view_probe {
 	int userfaultfd;     /* system call or /dev/userfaultfd */
-	bool user_mode_only; /* only UFFD_USER_MODE_ONLY: system calls on missing pages get EFAULT
-			      */
+	bool user_mode_only; /* UFFD_USER_MODE_ONLY: a system call on a missing page gets EFAULT */
 	int minor_shmem, minor_hugetlb, poison, wp_async;
 	int memfd, hugetlb_2m, hugetlb_1g;
 	uint64_t hugetlb_2m_free, hugetlb_1g_free;
@@ -116,8 +118,10 @@ int clo_view_hide(struct clo_view_set *vs, struct clo_range r) CLO_MUST_USE;
  * stays hidden (REMAP) and is counted in stats.stuck_pages.
  */
 void clo_view_show(struct clo_view_set *vs, struct clo_range r);
-/* Punch hole, release: the pages of @r leave all views but keep their kind; the next touch of a
- * shared page asks resolve again (REMAP: clo_view_settle). */
+/*
+ * Punch hole, release: the pages of @r leave all views but keep their kind; the next touch of a
+ * shared page asks resolve again (REMAP: clo_view_settle).
+ */
 void clo_view_drop(struct clo_view_set *vs, struct clo_range r);
 /*
  * Level REMAP, nothing elsewhere: ask resolve for the pages of @r that were shown or dropped and
@@ -137,8 +141,7 @@ int clo_view_settle(struct clo_view_set *vs, struct clo_range r) CLO_MUST_USE;
 int clo_view_access(struct clo_view_set *vs, uint64_t off_bytes, void *buf, size_t bytes,
 		    bool write) CLO_MUST_USE;
 
-/* Is the page present in a view? For invariant I2 in the explorer: SOFT only, others return false.
- */
+/* Is the page present in a view? For invariant I2 in the explorer: SOFT only, else false. */
 bool clo_view_is_shown(const struct clo_view_set *vs, uint64_t index);
 
 struct clo_view_stats {

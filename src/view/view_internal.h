@@ -9,11 +9,9 @@
 
 struct view_map;
 
-/* What differs between the two levels with mappings. All under the set's lock, @x inside the
- * mapping. */
+/* What differs between the two levels with mappings. Under the set's lock, @x in the mapping. */
 struct view_real_ops {
-	/* Put the mapping at m->addr, with nothing reachable. 0 or -errno; the range is then
-	 * released. */
+	/* Put the mapping at m->addr, with nothing reachable. -errno: the range is released. */
 	int (*install)(struct view_map *m);
 	/* Nothing of @x is reachable after it. On failure nothing has changed. */
 	int (*hide)(struct view_map *m, struct clo_range x);
@@ -22,8 +20,7 @@ struct view_real_ops {
 	void (*hide_undo)(struct view_map *m, struct clo_range x);
 	void (*show)(struct view_map *m, struct clo_range x);
 	void (*drop)(struct view_map *m, struct clo_range x);
-	/* The folio lock of @x is held by the caller. @wanted: the mapping that was touched. 0 or
-	 * -errno. */
+	/* The caller holds the folio lock of @x. @wanted: it is the mapping that was touched. */
 	int (*grant)(struct view_map *m, struct clo_range x, bool wanted);
 };
 
@@ -59,9 +56,9 @@ struct clo_view_host {
 	struct clo_mutex spare_lock; /* rank LEAF */
 	void *spare;                 /* REMAP [spare_lock]: a VMA in reserve */
 	struct view_engine *engine;  /* UFFD */
-	struct clo_mutex
-		lock;         /* rank VIEW, never together with a set's: maps, dying, users, refs */
-	struct clo_cond idle; /* users or refs of a mapping came to 0 */
+	/* Rank VIEW, never together with a set's: maps, and dying, users, refs of each. */
+	struct clo_mutex lock;
+	struct clo_cond idle;  /* users or refs of a mapping came to 0 */
 	struct view_map *maps; /* [lock] of all sets: where the engine finds an address */
 };
 
@@ -143,9 +140,11 @@ int view_map_add(struct clo_view_set *vs, const struct clo_view_piece *pieces, s
 		 bool internal, struct view_map **out);
 /* No user, no engine at work, not mapped, freed. Called once, by the one who set dying. */
 void view_map_remove(struct view_map *m);
-/* Ask the owner for @index (and, in huge memory, for what is missing of its block); granted pages
+/*
+ * Ask the owner for @index (and, in huge memory, for what is missing of its block); granted pages
  * are mapped in @m (REMAP: wherever they are wanted; @m may be NULL). -errno of resolve or of the
- * mapping; -EAGAIN is waited out unless @once. */
+ * mapping; -EAGAIN is waited out unless @once.
+ */
 int view_ask(struct clo_view_set *vs, struct view_map *m, uint64_t index, bool once);
 
 /* view_access.c */

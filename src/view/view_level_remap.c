@@ -73,8 +73,10 @@ static void *map_spare(struct clo_view_host *vh)
 	return p == MAP_FAILED ? NULL : p;
 }
 
-/* Not through libc: TSan takes its mmap for a write to the whole range, and a thread of the VMM
- * that touches the page meanwhile for a race. That thread is what this module is for. */
+/*
+ * Not through libc: TSan takes its mmap for a write to the whole range, and a thread of the VMM
+ * that touches the page meanwhile for a race. That thread is what this module is for.
+ */
 static int map_fixed(uint8_t *at, size_t bytes, int fd, uint64_t off)
 {
 	long p = syscall(SYS_mmap, at, bytes, PROT_READ | PROT_WRITE,
@@ -204,8 +206,7 @@ static void remap_show(struct view_map *m, struct clo_range x)
 	}
 }
 
-/* @x and what is mapped in one piece with its ends: to replace that splits no VMA, so it needs
- * none. */
+/* @x and what is mapped in one piece with its ends: to replace it splits no VMA and needs none. */
 static struct clo_range whole_runs(const struct view_map *m, struct clo_range x)
 {
 	uint64_t start = x.start - m->r.start, end = x.end - m->r.start;
@@ -221,8 +222,7 @@ static void remap_drop(struct view_map *m, struct clo_range x)
 	if (map_hidden(m, x, false) != 0) {
 		x = whole_runs(m, x);
 		clo_stat_add(&m->set->stuck_pages, clo_range_len(x));
-		/* Somebody took the spare VMA: out of reach all the same, though a touch is
-		 * SIGSEGV. */
+		/* Somebody took the spare VMA: out of reach all the same, by SIGSEGV. */
 		if (map_hidden(m, x, true) != 0)
 			(void)mprotect(view_addr(m, x.start), view_bytes(x), PROT_NONE);
 	}

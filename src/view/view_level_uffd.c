@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * view/view_level_uffd.c - level UFFD: what hide, show, drop and grant are on a userfaultfd
- *mapping.
+ * view/view_level_uffd.c - level UFFD: hide, show, drop and grant on a userfaultfd mapping.
  *
- * hide  zap, then POISON. Between the two, and wherever POISON could not be put, a touch asks the
- *engine, which refuses it: poison makes the refusal cheap (2 us instead of 60) and independent of
- *the engine, MINOR|MISSING makes it certain. So hide cannot fail for want of memory. show CONTINUE,
- *over the poison, what has content; take the poison from the rest. The caller keeps folios from
- *changing, so no folio lock is taken here. drop  zap. grant CONTINUE; the folio lock is the
- *caller's.
+ * - hide: zap, then POISON. Between the two, and wherever POISON could not be put, a touch asks
+ *   the engine, which refuses it: poison makes the refusal cheap (2 us instead of 60) and
+ *   independent of the engine, MINOR|MISSING makes it certain. So hide cannot fail for want of
+ *   memory.
+ * - show: CONTINUE, over the poison, what has content; take the poison from the rest. The caller
+ *   keeps folios from changing, so no folio lock is taken here.
+ * - drop: zap.
+ * - grant: CONTINUE; the folio lock is the caller's.
  */
 #include "view_internal.h"
 
@@ -17,8 +18,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-/* Eager POISON of a call stops here (1 GiB, 30 ms): a file of a TiB that was never touched has
- * nothing to hide. */
+/* Eager POISON of a call stops here (1 GiB, 30 ms): most of a huge file was never touched. */
 #define POISON_MAX (1ULL << 18)
 
 static int fd_of(const struct view_map *m)
@@ -106,8 +106,7 @@ static void unpoison(struct view_map *m, struct clo_range x)
 	(void)view_zap(view_addr(m, x.start), view_bytes(x));
 }
 
-/* Memory of the pool for a page that has a frame but was never written: CONTINUE maps only what is
- * there. */
+/* Pool memory for a page with a frame that was never written: CONTINUE maps only what is there. */
 static int fill(struct view_map *m, uint64_t index)
 {
 	void *direct = clo_page_addr(m->set->vh->db, view_pfn(m, index));
@@ -177,8 +176,7 @@ void view_level_refuse(struct view_map *m, uint64_t index, uint64_t seq)
 {
 	struct clo_view_set *vs = m->set;
 
-	/* For writing: no show is in progress, and one that came after the question was asked is
-	 * seen. */
+	/* For writing: no show is in progress, and one that came after the question is seen. */
 	clo_rwlock_wrlock(&vs->lock);
 	if (clo_a64_get_sc(&vs->show_seq) == seq)
 		poison(m, clo_range(index, index + vs->vh->unit), false);

@@ -265,8 +265,7 @@ void view_map_remove(struct view_map *m)
 	struct clo_view_host *vh = vs->vh;
 	struct view_map **p;
 
-	/* First those who wait for the engine, then the engine, then the address may be used by
-	 * others. */
+	/* Those who wait for the engine, then the engine; then others may use the address. */
 	clo_mutex_lock(&vh->lock);
 	while (m->users > 0)
 		clo_cond_wait(&vh->idle, &vh->lock);
@@ -286,8 +285,7 @@ void view_map_remove(struct view_map *m)
 	free_map(m);
 }
 
-/* Pages of @vs that @m maps, outside @hidden: resolved now, because their first touch will not be
- * seen. */
+/* The pages of @m outside @hidden: resolved now, because their first touch will not be seen. */
 static int settle_new(struct view_map *m, const struct clo_range *hidden, size_t hidden_count)
 {
 	size_t h = 0;
@@ -329,8 +327,7 @@ int view_real_map(struct clo_view_set *vs, const struct clo_view_piece *pieces, 
 
 	if (ret)
 		return ret;
-	/* UFFD: nothing is mapped yet and the engine refuses what is private, so @hidden needs no
-	 * work. */
+	/* UFFD: nothing is mapped yet and the engine refuses private pages: no work for @hidden. */
 	if (vs->vh->level == CLO_VIEW_REMAP)
 		ret = settle_new(m, hidden, hidden_count);
 	if (ret) {

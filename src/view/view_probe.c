@@ -71,8 +71,7 @@ static int try_poison(int uffd, void *p, size_t bytes)
 	return ret == -EFAULT ? 0 : ret;
 }
 
-/* Register a page of @fd_flags memory in @mode with a userfaultfd that has @features; then poison
- * it if asked. */
+/* Register a page of @fd_flags memory with a userfaultfd of @features; poison it if asked. */
 static int try_mode(unsigned fd_flags, size_t bytes, uint64_t features, uint64_t mode, bool poison)
 {
 	struct view_uffd u;

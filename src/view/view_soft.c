@@ -89,8 +89,7 @@ static void grant(void *garg, struct clo_range r, struct clo_pfn base)
 			g->no_memory = true;
 			break;
 		}
-		/* Windows are naturally aligned, so a chunk lies in one: every grant says the same.
-		 */
+		/* Windows are naturally aligned, so a chunk lies in one: all grants agree. */
 		clo_a64_set(&c->base, base.n + (c->start - r.start));
 		clo_a64_or(&c->bits[(word - c->start) / 64], word_mask(r, word));
 		at = word + 64;

@@ -53,8 +53,7 @@ static int open_syscall(unsigned flags)
 	return fd < 0 ? -errno : (int)fd;
 }
 
-/* The best kind permitted. The error is the system call's: the device is only another way to the
- * same. */
+/* The best kind permitted. The error is the system call's: the device is only another way. */
 static int open_best(bool *user_mode_only)
 {
 	int fd = open_syscall(0);
