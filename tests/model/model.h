@@ -20,6 +20,7 @@
 #define MODEL_OP        8U
 #define MODEL_VMS       2U
 #define MODEL_MAX_PAGES 2048U
+#define MODEL_MAX_COUNT 1024U  /* of one operation; it may reach beyond the file */
 #define MODEL_GFN       0x400U /* first gfn of slot 0, on a 2M boundary */
 #define MODEL_PINS      4U
 #define MODEL_SLOTS     2U
@@ -80,9 +81,10 @@ struct model_slot {
 
 struct model_vm {
 	struct model_config cfg;
-	unsigned pages, block;              /* of the file; pages of a folio */
-	uint8_t attr[MODEL_MAX_PAGES + 16]; /* VM owner: by gfn page; gmem owner: by file page */
-	uint64_t file[MODEL_MAX_PAGES];     /* content */
+	unsigned pages, block; /* of the file; pages of a folio */
+	uint8_t attr[MODEL_MAX_PAGES + MODEL_MAX_COUNT +
+		     4];                /* VM owner: by gfn page; gmem owner: by file page */
+	uint64_t file[MODEL_MAX_PAGES]; /* content */
 	uint64_t user[MODEL_MAX_PAGES];
 	unsigned pins[MODEL_MAX_PAGES];
 	struct model_pin pin[MODEL_PINS];
