@@ -6,11 +6,20 @@
  * Names, numbers, check order and errno follow KVM (include/uapi/linux/kvm.h,
  * virt/kvm/guest_memfd.c) where KVM has the thing; what is Cloister's own says so.
  *
- * Conventions. Functions return 0 or -errno, and a failed call has changed nothing unless its
- * comment says otherwise. Addresses and sizes are bytes. Structs that may grow start with `size`,
- * set by the caller to sizeof(the struct); fields beyond it count as 0. Everything may be called
- * from any thread unless noted; nothing installs signal handlers. No handle may be used after it
- * was destroyed.
+ * Conventions:
+ *
+ * - Functions return 0 or -errno, and a failed call has changed nothing, results included, unless
+ *   its comment says otherwise. Any call that allocates can give -ENOMEM.
+ * - Addresses, offsets and sizes are bytes, times are ns. Pages are 4096 bytes.
+ * - Structs that may grow start with `size`, set by the caller to sizeof(the struct); fields
+ *   beyond it count as 0.
+ * - Everything may be called from any thread unless noted, but not from inside a callback of the
+ *   engine (DMA listeners, prepare hook), except what says so. No handle may be used after it was
+ *   destroyed.
+ * - Nothing installs signal handlers or prints. errno itself tells nothing.
+ * - "As KVM" means Linux's virt/kvm and Documentation/virt/kvm/api.rst. "Mail N" is a design mail:
+ *   0 two address spaces, 1 secure page tables, 2 shared pages and migration, 3 private fault
+ *   exits, 4 folio preparation and zeroing.
  */
 #ifndef CLOISTER_CLOISTER_H
 #define CLOISTER_CLOISTER_H
@@ -35,32 +44,34 @@ struct clo_gmem;
 
 /* ---- Host ---- */
 
-/* How host mappings of guest_memfd are protected, best first; see docs/design/host-view.md and
- * `cloister doctor`. */
-#define CLO_HOST_VIEW_AUTO 0 /* best that this machine permits */
-#define CLO_HOST_VIEW_UFFD 1 /* userfaultfd: poisoned pages, no VMA per page */
-#define CLO_HOST_VIEW_REMAP                                                                        \
-	2 /* no userfaultfd: private ranges are mapped beyond the end of an empty file */
-#define CLO_HOST_VIEW_SOFT 3 /* no mappings: clo_gmem_host_access() only */
+/*
+ * How host mappings of guest_memfd are protected, best first; see docs/design/host-view.md and
+ * `cloister doctor`. AUTO: the best that this machine permits. UFFD: userfaultfd, poisoned pages,
+ * no VMA per page. REMAP: without userfaultfd; private ranges are mapped beyond the end of an
+ * empty file. SOFT: no mappings, clo_gmem_host_access() only.
+ */
+#define CLO_HOST_VIEW_AUTO  0
+#define CLO_HOST_VIEW_UFFD  1
+#define CLO_HOST_VIEW_REMAP 2
+#define CLO_HOST_VIEW_SOFT  3
 
 struct clo_host_config {
 	uint32_t size;      /* sizeof(struct clo_host_config) */
 	uint32_t view;      /* CLO_HOST_VIEW_* */
-	uint64_t mem_bytes; /* memory limit of the simulated host, multiple of 4096; 0 = 64 GiB.
-			       Memory is used when touched */
-	uint32_t hugetlb;   /* 1: back guest memory by 2M pages of the real host (needs free huge
-			       pages) */
+	uint64_t mem_bytes; /* memory limit, multiple of 4096; 0 = 64 GiB. Used when touched */
+	uint32_t hugetlb;   /* 1: 2M pages of the real host behind it (not SOFT); else 0 */
 	uint32_t reserved;  /* 0 */
 };
 
 /*
- * Create a simulated host. cfg may be NULL: all defaults.
- * -EINVAL: size 0, unknown view, mem_bytes not a multiple of 4096, reserved not 0. -ENOMEM: no
- * memory or no huge pages. -EPERM: the view asked for is not permitted on this machine (AUTO never
- * gives this).
+ * Create a simulated host in *out. cfg may be NULL: all defaults. At level UFFD it has a thread.
+ * -EINVAL: size 0, unknown view, hugetlb not 0 or 1, reserved not 0, mem_bytes not a multiple of
+ * 4096 or above 2^50. -ENOMEM: no memory, no address space, or no huge pages. -EPERM: the view
+ * asked for is not permitted on this machine (AUTO never gives this). Else what memfd_create(2)
+ * gave.
  */
 CLO_API int clo_host_create(const struct clo_host_config *cfg, struct clo_host **out) CLO_CHECKED;
-/* -EBUSY: VMs are left; nothing has changed. NULL is 0. */
+/* -EBUSY: VMs are left; nothing has changed. Waits for memory that is freed late. NULL is 0. */
 CLO_API int clo_host_destroy(struct clo_host *host);
 /* The view level in force: CLO_HOST_VIEW_UFFD, _REMAP or _SOFT. */
 CLO_API uint32_t clo_host_view(const struct clo_host *host);
@@ -70,42 +81,48 @@ struct clo_host_stats {
 	uint64_t frames_used;
 	uint64_t frames_leaked; /* pinned when their file went away: never reused (I5, I6) */
 };
+/* As of now, without a lock. */
 CLO_API void clo_host_stats(const struct clo_host *host, struct clo_host_stats *out);
 
 /* ---- VM ---- */
 
-/* KVM_X86_*_VM (facts: include/uapi/asm/kvm.h). Others are -EINVAL until their trust model is
- * built. */
+/* KVM_X86_*_VM of asm/kvm.h. Others are -EINVAL until their trust model is built. */
 #define CLO_VM_DEFAULT      0
 #define CLO_VM_SW_PROTECTED 1
 
-/* Which object owns the private attribute. A loaded KVM has only one of the two; here each VM
- * chooses. */
-#define CLO_ATTR_OWNER_VM                                                                          \
-	0 /* KVM_SET_MEMORY_ATTRIBUTES: two backings, the VMM frees the other side */
-#define CLO_ATTR_OWNER_GMEM                                                                        \
-	1 /* KVM_SET_MEMORY_ATTRIBUTES2 on the guest_memfd: in place, error_offset */
+/*
+ * Which object owns the private attribute. A loaded KVM has only one of the two; here each VM
+ * chooses. VM: KVM_SET_MEMORY_ATTRIBUTES, two backings, the VMM frees the other side. GMEM:
+ * KVM_SET_MEMORY_ATTRIBUTES2 on the guest_memfd, in place, with error_offset.
+ */
+#define CLO_ATTR_OWNER_VM   0
+#define CLO_ATTR_OWNER_GMEM 1
 
-/* The guest's accesses carry private/shared, as on TDX (shared bit of the gpa) and SNP (C-bit).
+/*
+ * The guest's accesses carry private/shared, as on TDX (shared bit of the gpa) and SNP (C-bit).
  * Without it, SW_PROTECTED takes the kind from the attribute, as KVM does: then there are no
- * implicit conversions (mail 3). Cloister's own. */
+ * implicit conversions (mail 3). Cloister's own.
+ */
 #define CLO_VM_TYPED_ACCESS (1U << 0)
-/* MAP_GPA_RANGE is done by the engine (clo_vm_convert) instead of an exit to the VMM. Cloister's
- * own. */
+/*
+ * MAP_GPA_RANGE is done by the engine (clo_vm_convert) instead of an exit to the VMM, and enabled.
+ * Cloister's own.
+ */
 #define CLO_VM_CONVERT_ON_HYPERCALL (1U << 1)
 
 struct clo_vm_config {
-	uint32_t size;
-	uint32_t type;       /* CLO_VM_* */
-	uint32_t attr_owner; /* CLO_ATTR_OWNER_* */
-	uint32_t flags;
-	uint32_t exit_hypercall; /* 1: KVM_HC_MAP_GPA_RANGE is enabled (KVM_CAP_EXIT_HYPERCALL) */
-	uint32_t max_level;      /* largest stage-2 leaf: 0 = no limit, 1 = 4K, 2 = 2M, 3 = 1G
-				    (PG_LEVEL_*) */
+	uint32_t size;           /* sizeof(struct clo_vm_config) */
+	uint32_t type;           /* CLO_VM_* */
+	uint32_t attr_owner;     /* CLO_ATTR_OWNER_* */
+	uint32_t flags;          /* CLO_VM_TYPED_ACCESS, CLO_VM_CONVERT_ON_HYPERCALL */
+	uint32_t exit_hypercall; /* not 0: KVM_HC_MAP_GPA_RANGE is on (KVM_CAP_EXIT_HYPERCALL) */
+	uint32_t max_level;      /* largest stage-2 leaf: 0 any, 1 4K, 2 2M, 3 1G (PG_LEVEL_*) */
 };
 
-/* -EINVAL: size 0, type, owner, flag or level unknown; TYPED_ACCESS on a type without private
- * memory. -ENOMEM. -EMFILE: 65535 VMs. */
+/*
+ * KVM_CREATE_VM. -EINVAL: no cfg, size 0, unknown type, owner, flag or level; TYPED_ACCESS on a
+ * type without private memory. -ENOMEM. -EMFILE: the host has 65535 VMs.
+ */
 CLO_API int clo_vm_create(struct clo_host *host, const struct clo_vm_config *cfg,
 			  struct clo_vm **out) CLO_CHECKED;
 
@@ -116,22 +133,22 @@ struct clo_leak {
 	char holder[32];  /* who holds the pin, or "" */
 };
 struct clo_leak_report {
-	uint64_t backed_twice; /* pages private in a guest_memfd and resident in the VMM's memory
-				  too */
-	uint64_t pins_left;
-	uint64_t frames_lost;
-	uint64_t undo_failures; /* a DMA listener refused to take back a mapping while a conversion
-				   was undone */
+	uint64_t backed_twice;  /* pages private in a guest_memfd and resident in VMM memory too */
+	uint64_t pins_left;     /* pins on pages that a memslot shows */
+	uint64_t frames_lost;   /* pages whose frame will never be used again */
+	uint64_t undo_failures; /* DMA listeners that refused to undo, over the VM's life */
 	uint32_t leak_count;    /* entries valid in leaks; the rest is only counted */
 	struct clo_leak leaks[16];
 };
-/* Look at a live VM; the counts are a snapshot, not atomic against running vCPUs. Looks at
- * residency by mincore(2). */
+/*
+ * Look at all memslots of a VM: residency by mincore(2), a walk over the pages of files that have
+ * memory. Memslot changes wait meanwhile; vCPUs do not, so the counts are no atomic snapshot.
+ */
 CLO_API void clo_vm_report(struct clo_vm *vm, struct clo_leak_report *out);
 /*
- * Destroy: no vCPU of it may be running. Closes its guest_memfds that are still open. report (may
- * be NULL) is filled just before. Pinned frames are not reused: they count as leaked until the host
- * goes.
+ * Destroy: no vCPU of it may be running. Closes its guest_memfds that are still open; its vCPUs and
+ * listeners are gone. report (may be NULL) is filled just before, as by clo_vm_report(). Pinned
+ * frames count as leaked until the host goes; until then a pin may still be given back.
  */
 CLO_API void clo_vm_destroy(struct clo_vm *vm, struct clo_leak_report *report);
 
@@ -143,8 +160,9 @@ struct clo_vm_stats {
 	uint64_t shootdowns, ipis;
 	uint64_t table_pages;
 };
+/* Counts since creation, and table_pages by a walk of both tables. */
 CLO_API void clo_vm_stats(struct clo_vm *vm, struct clo_vm_stats *out);
-/* Name of zaps[i] ("split/merge", ...), or NULL beyond the last. */
+/* Name of zaps[i] ("split-merge", ...), or NULL beyond the last. */
 CLO_API const char *clo_zap_reason_text(unsigned i);
 
 /* ---- guest_memfd ---- */
@@ -152,55 +170,79 @@ CLO_API const char *clo_zap_reason_text(unsigned i);
 #define CLO_GMEM_MMAP        (1ULL << 0) /* GUEST_MEMFD_FLAG_MMAP */
 #define CLO_GMEM_INIT_SHARED (1ULL << 1) /* GUEST_MEMFD_FLAG_INIT_SHARED */
 #define CLO_GMEM_HUGETLB     (1ULL << 2) /* huge-page prototype: page_order 9 or 18 */
-/* Cloister's own, in a range KVM does not use. */
-#define CLO_GMEM_ZERO_ON_CONVERT                                                                   \
-	(1ULL << 32) /* content policy: zero at each conversion (mail 4); else preserved */
-#define CLO_GMEM_NO_DIRECT_MAP                                                                     \
-	(1ULL << 33) /* private pages leave the host's direct map (mail 4, reason 4) */
+/*
+ * Cloister's own, in a range KVM does not use. ZERO_ON_CONVERT: content policy, zero at each
+ * conversion; else preserved (mail 4). NO_DIRECT_MAP: private pages leave the host's direct map.
+ */
+#define CLO_GMEM_ZERO_ON_CONVERT (1ULL << 32)
+#define CLO_GMEM_NO_DIRECT_MAP   (1ULL << 33)
 
 /*
- * KVM_CREATE_GUEST_MEMFD. bytes: multiple of 4096, > 0 as a signed number; no upper limit.
- * page_order: 0, or 9 / 18 with HUGETLB. -EINVAL: bytes; a flag that this VM does not support
- * (INIT_SHARED: only without private memory or with CLO_ATTR_OWNER_GMEM; ZERO_ON_CONVERT:
- * SW_PROTECTED only); HUGETLB|INIT_SHARED; page_order without HUGETLB. -ENOMEM.
+ * KVM_CREATE_GUEST_MEMFD. bytes: > 0 as a signed number, a multiple of 4096 or of the huge page;
+ * no upper limit, memory is used when touched. page_order: 0; with HUGETLB 9 or 18. All pages are
+ * private at first, shared with INIT_SHARED.
+ * -EINVAL: bytes; a flag that this VM does not support (INIT_SHARED: only without private memory
+ * or with CLO_ATTR_OWNER_GMEM; ZERO_ON_CONVERT, NO_DIRECT_MAP: SW_PROTECTED only);
+ * HUGETLB|INIT_SHARED; page_order. -ENOMEM.
  */
 CLO_API int clo_gmem_create_for(struct clo_vm *vm, uint64_t bytes, uint64_t flags,
 				uint32_t page_order, struct clo_gmem **out) CLO_CHECKED;
-/* close(2): zaps all that guests map of it, frees its memory; bound slots stay and later faults
- * exit with EFAULT. */
+/*
+ * close(2): zaps all that guests map of it and frees its memory; pinned frames leak, and what
+ * clo_gmem_mmap() mapped goes with the last pin. Memslots stay; their later faults exit with
+ * EFAULT. Waits for conversions and holes in progress and for vCPUs.
+ */
 CLO_API void clo_gmem_close(struct clo_gmem *gmem);
 
 #define CLO_FALLOC_KEEP_SIZE  1
 #define CLO_FALLOC_PUNCH_HOLE 2
 /*
- * fallocate(2). -EOPNOTSUPP: mode other than KEEP_SIZE or KEEP_SIZE|PUNCH_HOLE. -EINVAL: off or len
- * negative, 0, unaligned (to the huge page with HUGETLB); allocation beyond the size. -EFBIG: off +
- * len is past the largest offset. -ENOMEM: allocation keeps what it did before (as KVM). -EAGAIN:
- * HUGETLB hole over a pinned page. Punching beyond the size is 0. Attributes do not change.
+ * fallocate(2) of [off, off + len); mode: KEEP_SIZE allocates, KEEP_SIZE|PUNCH_HOLE frees. After
+ * a hole no vCPU, host mapping or new pin reaches the old pages, and they read as zeroes; a page
+ * that is pinned (not HUGETLB) is zeroed in place. Beyond the size a hole is 0. Attributes do not
+ * change. Waits for conversions in the range. The checks in order:
+ * -EINVAL: off < 0 or len <= 0. -EOPNOTSUPP: another mode. -EFBIG: off + len is past the largest
+ * offset. -EINVAL: unaligned (to the huge page with HUGETLB); allocation beyond the size.
+ * -EAGAIN: HUGETLB hole over a pinned page. -ENOMEM: allocation; what was made before stays (as
+ * KVM).
  */
 CLO_API int clo_gmem_fallocate(struct clo_gmem *gmem, int mode, int64_t off,
 			       int64_t len) CLO_CHECKED;
 /*
- * mmap(2) of [off, off+len). -ENODEV: no MMAP flag. -EINVAL: not shared (MAP_PRIVATE), unaligned,
- * empty, beyond the size. -EOPNOTSUPP: host view level SOFT. -ENOMEM. In the mapping a private page
- * is SIGBUS on load or store and EFAULT in a system call.
+ * mmap(2) of [off, off + len), readable and writable; *addr is given back by clo_gmem_munmap().
+ * In the mapping a private page is SIGBUS on load or store and EFAULT in a system call; a child
+ * of fork() does not have it. shared: false stands for MAP_PRIVATE. Waits for conversions in the
+ * range.
+ * -EINVAL: empty, unaligned (to 2M on a host with hugetlb), wraps. -ENODEV: no MMAP flag.
+ * -EINVAL: not shared, beyond the size. -EOPNOTSUPP: host view level SOFT. -ENOMEM: also a limit
+ * of VMAs.
  */
 CLO_API int clo_gmem_mmap(struct clo_gmem *gmem, uint64_t off, uint64_t len, bool shared,
 			  void **addr) CLO_CHECKED;
-/* -EINVAL: not a mapping that clo_gmem_mmap gave. */
+/* -EINVAL: addr and len are not those of one clo_gmem_mmap(). Waits for accesses through it. */
 CLO_API int clo_gmem_munmap(struct clo_gmem *gmem, void *addr, uint64_t len) CLO_CHECKED;
-/* A host access that gives an errno instead of a signal, decided by the same MMU state. -EFAULT:
- * private, or beyond the size. -ENODEV: no MMAP flag. */
+/*
+ * Copy bytes between buf and offset off (write: to the file), with an errno instead of a signal, as
+ * decided by the MMU where there are mappings. Pages before a bad one may have been copied. Waits
+ * while a page is being converted.
+ * -ENODEV: no MMAP flag. -EFAULT: private, or beyond the size. ENOMEM, EHWPOISON: cannot be had.
+ */
 CLO_API int clo_gmem_host_access(struct clo_gmem *gmem, uint64_t off, void *buf, size_t bytes,
 				 bool write) CLO_CHECKED;
 
-/* Pins: a DMA user's hold on shared pages. holder: a name for reports, must stay valid while
- * pinned. */
+/*
+ * Pins: a DMA user's hold on shared pages, which keeps them from becoming private. holder: a name
+ * for reports, kept by address while pinned; NULL is "".
+ */
 struct clo_gmem_pin;
-/* -EINVAL: bounds or alignment. -EFAULT: a private page at *err_off (bytes, may be NULL). -ENOMEM.
- * Waits for a conversion in progress. */
+/*
+ * Pin all of [off, off + len), or nothing; missing pages are made. Cloister's own. Waits for
+ * conversions and holes in the range. *err_off (may be NULL): the page in the way.
+ * -EINVAL: bounds, alignment, empty. -EFAULT: a private page. -EHWPOISON: memory error. -ENOMEM.
+ */
 CLO_API int clo_vm_pin(struct clo_gmem *gmem, uint64_t off, uint64_t len, const char *holder,
 		       struct clo_gmem_pin **out, uint64_t *err_off) CLO_CHECKED;
+/* Also after a close, and in a listener's unmap callback. NULL is nothing. */
 CLO_API void clo_gmem_unpin(struct clo_gmem_pin *pin);
 
 /* ---- memslots ---- */
@@ -209,30 +251,34 @@ CLO_API void clo_gmem_unpin(struct clo_gmem_pin *pin);
 #define CLO_MEM_READONLY    (1U << 1)
 #define CLO_MEM_GUEST_MEMFD (1U << 2)
 
-/* kvm_userspace_memory_region2, with the file as a handle. */
+/* kvm_userspace_memory_region2, with the file as a handle. A size of 0 deletes. */
 struct clo_region {
-	uint32_t slot; /* 31:16 address space, 15:0 id */
-	uint32_t flags;
-	uint64_t guest_phys_addr;
-	uint64_t memory_size; /* 0 deletes */
-	uint64_t userspace_addr;
-	uint64_t guest_memfd_offset;
-	struct clo_gmem *gmem; /* with CLO_MEM_GUEST_MEMFD */
+	uint32_t slot;               /* 31:16 address space, 15:0 id */
+	uint32_t flags;              /* CLO_MEM_* */
+	uint64_t guest_phys_addr;    /* gpa of the first page */
+	uint64_t memory_size;        /* bytes; 0 deletes */
+	uint64_t userspace_addr;     /* the VMM's memory behind the shared side */
+	uint64_t guest_memfd_offset; /* bytes; with CLO_MEM_GUEST_MEMFD */
+	struct clo_gmem *gmem;       /* with CLO_MEM_GUEST_MEMFD */
 };
 /*
- * KVM_SET_USER_MEMORY_REGION2, checks in KVM's order.
- * -EINVAL: flags; GUEST_MEMFD with LOG_DIRTY or READONLY; alignment, wrap, bounds, slot id; delete
- * of an absent slot; a change of size, hva or READONLY; any change of a guest_memfd slot; a file of
- * another VM; offset beyond the file; gpa beyond 48 bits. -EEXIST: gfn overlap, or file range
- * already bound. -EBADF: no file. -ENOMEM. Delete and move are complete (no vCPU can use the old
- * slot) when the call returns.
+ * KVM_SET_USER_MEMORY_REGION2, checks in KVM's order. The VMM keeps userspace_addr mapped as long
+ * as the memslot exists. Delete and move are complete when the call returns: no vCPU can use the
+ * old slot. Waits for conversions and, to delete or move, for faults in progress.
+ * -EINVAL: flags; GUEST_MEMFD with LOG_DIRTY or READONLY; alignment, wrap, bounds, slot id;
+ * delete of an absent slot; a change of size, userspace_addr or READONLY; any change of a
+ * guest_memfd slot but its deletion; a file of another VM; beyond the file; gpa beyond 48 bits.
+ * -EEXIST: gfn overlap, or file range already bound. -EBADF: no file, or closed. -ENOMEM.
  */
 CLO_API int clo_vm_set_region(struct clo_vm *vm, const struct clo_region *region) CLO_CHECKED;
 /*
- * Mail 0: give a slot a bitmap of mapped shared pages (all mapped at first) and mark a part as hole
- * or mapped. A hole of the shared side is not looked through to the VMM's memory: the access exits
- * as MMIO. Conversions keep it: to private makes holes, to shared fills them. -ENOENT: no such
- * slot. -EINVAL: alignment, range not inside the slot. -ENOMEM.
+ * Mail 0: give memslot slot (31:16 address space, 15:0 id) a bitmap of mapped shared pages, all
+ * mapped at first, and mark [gpa, gpa + bytes) as mapped or as hole. A hole of the shared side is
+ * not looked through to the VMM's memory: the access exits as MMIO. When the call returns no vCPU
+ * can use a page that became a hole. Conversions keep it: to private makes holes, to shared fills
+ * them. Waits for conversions.
+ * -EINVAL: alignment, empty, wrap; range not inside the memslot. -ENOENT: no such memslot.
+ * -ENOMEM.
  */
 CLO_API int clo_vm_set_holes(struct clo_vm *vm, uint32_t slot, uint64_t gpa, uint64_t bytes,
 			     bool mapped) CLO_CHECKED;
@@ -242,21 +288,32 @@ CLO_API int clo_vm_set_holes(struct clo_vm *vm, uint32_t slot, uint64_t gpa, uin
 #define CLO_ATTR_PRIVATE (1ULL << 3) /* KVM_MEMORY_ATTRIBUTE_PRIVATE */
 
 /*
- * KVM_SET_MEMORY_ATTRIBUTES (CLO_ATTR_OWNER_VM). Frees nothing, as KVM. -ENOTTY: the VM's owner is
- * the guest_memfd. -EINVAL: attributes other than PRIVATE, or PRIVATE without private memory; bytes
- * 0, unaligned, wraps. -ENOMEM.
+ * KVM_SET_MEMORY_ATTRIBUTES (CLO_ATTR_OWNER_VM) of [gpa, gpa + bytes), which needs no memslot.
+ * Zaps the old kind and frees nothing, as KVM; tells no DMA listener. attributes: 0 or
+ * CLO_ATTR_PRIVATE. Waits for conversions of these pages.
+ * -ENOTTY: the VM's owner is the guest_memfd. -EINVAL: attributes other than PRIVATE, or PRIVATE
+ * without private memory; bytes 0, unaligned, wraps. -ENOMEM.
  */
 CLO_API int clo_vm_set_attributes(struct clo_vm *vm, uint64_t gpa, uint64_t bytes,
 				  uint64_t attributes) CLO_CHECKED;
 /*
- * KVM_SET_MEMORY_ATTRIBUTES2 on the guest_memfd (CLO_ATTR_OWNER_GMEM): in place, all or nothing.
+ * KVM_SET_MEMORY_ATTRIBUTES2 on the guest_memfd (CLO_ATTR_OWNER_GMEM) of [off, off + bytes): in
+ * place, all or nothing; tells no DMA listener. attributes: 0 or CLO_ATTR_PRIVATE. error_offset
+ * (may be NULL): on -EAGAIN and -ENOMEM the first page in the way. Waits for conversions and
+ * holes in the range, not for pins.
  * -ENOTTY: owner is the VM. -EINVAL: attributes other than PRIVATE; no private memory; bytes 0,
- * unaligned, beyond the file. -EAGAIN: to private, a pinned page at *error_offset. -ENOMEM.
+ * unaligned, beyond the file. -EAGAIN: to private, a pinned page. -ENOMEM, also at the limit of
+ * VMAs (view level REMAP). On failure stage-2 leaves may have to be faulted in again.
  */
 CLO_API int clo_gmem_set_attributes(struct clo_gmem *gmem, uint64_t off, uint64_t bytes,
 				    uint64_t attributes, uint64_t *error_offset) CLO_CHECKED;
-/* What KVM lacks: read back. *bytes_same: length of the run of one kind from gpa on, within bytes.
- * -EINVAL: alignment, wrap. */
+/*
+ * What KVM lacks: read back. *attributes: 0 or CLO_ATTR_PRIVATE, of the page at gpa; *bytes_same:
+ * how far from gpa on, within bytes, it is known to be the same. Where the file owns the
+ * attribute a run ends with its memslot, and a page without a memslot is a shared run of its own.
+ * Lock-free.
+ * -EINVAL: alignment, empty, wrap.
+ */
 CLO_API int clo_vm_get_attributes(struct clo_vm *vm, uint64_t gpa, uint64_t bytes,
 				  uint64_t *attributes, uint64_t *bytes_same) CLO_CHECKED;
 
@@ -265,24 +322,26 @@ CLO_API int clo_vm_get_attributes(struct clo_vm *vm, uint64_t gpa, uint64_t byte
 #define CLO_CONVERT_DRY_RUN    (1U << 1) /* all checks, no change */
 
 struct clo_convert {
-	uint32_t size;
-	uint32_t flags;
-	uint64_t gpa;
-	uint64_t bytes;
-	uint64_t wait_ns;      /* in: wait at most so long for pins to go away; 0 = do not wait */
+	uint32_t size;         /* sizeof(struct clo_convert) */
+	uint32_t flags;        /* CLO_CONVERT_* */
+	uint64_t gpa;          /* of the first page */
+	uint64_t bytes;        /* multiple of 4096, > 0 */
+	uint64_t wait_ns;      /* in place: wait at most so long for pins; 0 = do not wait */
 	uint64_t error_gpa;    /* out on failure: first page that could not be converted */
 	uint64_t error_offset; /* out on failure: its offset in the guest_memfd, if it has one */
-	char holder[32]; /* out on -EAGAIN: who holds the pin; on a listener's refusal: the listener
-			  */
+	char holder[32];       /* out on failure: who holds the pin, or which listener refused */
 };
 /*
- * The engine's own conversion, both attribute owners: any range, over several slots and huge pages,
- * all or nothing. Frees the other backing (CLO_ATTR_OWNER_VM). DMA listeners are told to unmap
- * before to-private and to map after to-shared; when one refuses, everything is put back. -EINVAL:
- * size, flags, alignment, wrap, no private memory. -ENOENT: to private and some page has no
- * guest_memfd memslot. -EAGAIN: pinned (holder). -ENOMEM. What a listener or the prepare hook
- * returned. On failure nothing has changed (stage-2 leaves may have to be faulted in again).
- * -EINVAL also where memslots show two parts of one huge page that do not touch: one at a time.
+ * The engine's own conversion, both attribute owners: any range, over several memslots and huge
+ * pages, all or nothing. Frees the other backing (CLO_ATTR_OWNER_VM). DMA listeners are told to
+ * unmap before to-private and to map after to-shared; when one refuses, everything is put back.
+ * Pages that have the kind already are left alone; to shared, a gpa without memslot is no error.
+ * DRY_RUN makes the checks that need nobody's consent. c is written on failure only. Disjoint
+ * ranges run in parallel; memslot changes wait.
+ * -EINVAL: size 0, flags, alignment, empty, wrap, no private memory; memslots show two parts of one
+ * huge page that do not touch: convert them one at a time. -ENOENT: to private, and some page has
+ * no guest_memfd memslot. -EAGAIN: pinned. -ENOMEM. Else what a listener or the prepare hook
+ * returned, or EHWPOISON. On failure stage-2 leaves may have to be faulted in again.
  */
 CLO_API int clo_vm_convert(struct clo_vm *vm, struct clo_convert *c) CLO_CHECKED;
 
@@ -294,8 +353,9 @@ struct clo_dma_range {
 };
 /*
  * A DMA user (VFIO container, vhost, ...). Callbacks run in the converting thread, inside the
- * conversion: they must not convert, punch or change slots, and must not touch the pages. map may
- * pin with clo_dma_pin (never clo_vm_pin: that would wait for the conversion itself).
+ * conversion: they must not convert, punch or change memslots, and must not touch the pages. map
+ * may pin with clo_dma_pin (never clo_vm_pin: that would wait for the conversion itself), unmap may
+ * unpin. The order among listeners is not promised.
  */
 struct clo_dma_listener {
 	const char *name;
@@ -303,13 +363,19 @@ struct clo_dma_listener {
 	int (*unmap)(void *arg, const struct clo_dma_range *r); /* 0 or -errno = refused */
 	void *arg;
 };
-/* The listener is remembered by address; it must stay valid until removed. Existing shared ranges
- * are not replayed. -ENOMEM; -EEXIST: already there. */
+/*
+ * The listener is remembered by address and must stay valid until removed or the VM is destroyed.
+ * Ranges that are shared already are not told. Both calls wait for conversions in progress.
+ * -EEXIST: already there. -ENOMEM.
+ */
 CLO_API int clo_dma_listener_add(struct clo_vm *vm, const struct clo_dma_listener *l) CLO_CHECKED;
-/* -ENOENT. */
+/* -ENOENT: not there. No callback runs any more when it returns. */
 CLO_API int clo_dma_listener_remove(struct clo_vm *vm,
 				    const struct clo_dma_listener *l) CLO_CHECKED;
-/* Pin from inside a map callback. Errors as clo_vm_pin. */
+/*
+ * clo_vm_pin() from inside a map callback: does not wait for the range. Errors as there; besides
+ * EAGAIN for a page that is missing (the engine makes those that the listener is told of).
+ */
 CLO_API int clo_dma_pin(struct clo_gmem *gmem, uint64_t off, uint64_t len, const char *holder,
 			struct clo_gmem_pin **out, uint64_t *err_off) CLO_CHECKED;
 
@@ -336,10 +402,10 @@ enum clo_fault_cause {
 	CLO_CAUSE_DOUBLE_MAP, /* the frame is mapped elsewhere (I1): refused */
 	CLO_CAUSE_READONLY,
 	CLO_CAUSE_HOLE,
-	CLO_CAUSE_BAD_HVA, /* userspace_addr of the page is not mapped, or not with the rights of
-			      the memslot */
+	CLO_CAUSE_BAD_HVA, /* userspace_addr of the page: not mapped, or lacks rights */
 	CLO_CAUSE_COUNT
 };
+/* In words; "?" for what is no cause. */
 CLO_API const char *clo_fault_cause_text(enum clo_fault_cause c);
 
 struct clo_exit {
@@ -360,52 +426,61 @@ struct clo_exit {
 	} hypercall;
 };
 
-/* -EEXIST: id in use. -EINVAL: id >= 1024. -ENOMEM. The vCPU lives until its VM is destroyed. */
+/*
+ * KVM_CREATE_VCPU. The vCPU lives until its VM is destroyed, and is for one thread at a time.
+ * -EINVAL: id >= 1024. -EEXIST: id in use. -ENOMEM.
+ */
 CLO_API int clo_vcpu_create(struct clo_vm *vm, uint32_t id, struct clo_vcpu **out) CLO_CHECKED;
 
 #define CLO_ACCESS_WRITE   (1U << 0)
 #define CLO_ACCESS_PRIVATE (1U << 1) /* used with CLO_VM_TYPED_ACCESS only */
 /*
- * Guest load or store of bytes at gpa through the vCPU's TLB and the stage-2 tables, page by page;
- * faults are served as KVM_RUN would. One thread at a time per vCPU. 0: done. 1: exit to the VMM
- * with no error (MMIO). -EFAULT: MEMORY_FAULT. -ENOMEM, -EHWPOISON, or what prepare returned:
- * MEMORY_FAULT filled in too; -EEXIST with cause DOUBLE_MAP. -EINVAL: unknown flag, no exit. Pages
- * before the failing one have been accessed, as on hardware; exit says where. Unlike KVM: mmio is
- * the rest of the access in its page, not pieces of 8 bytes; a memory error in the VMM's own memory
- * is an exit, not a signal; and memory behind a memslot without READONLY must be writable for loads
- * too (BAD_HVA).
+ * Guest load or store (flags: CLO_ACCESS_WRITE) of bytes at gpa, from or to buf, through the
+ * vCPU's TLB and the stage-2 tables, page by page; faults are served as KVM_RUN would. Waits
+ * while a page is in transition. Pages before a failing one have been accessed, as on hardware;
+ * clo_vcpu_exit() says where and why.
+ * 0: done. 1: exit to the VMM with no error (MMIO). Exits of kind MEMORY_FAULT: -EFAULT; -ENOMEM;
+ * -EHWPOISON; -EEXIST (cause DOUBLE_MAP); or what prepare returned. -EINVAL: unknown flag, no
+ * exit. Unlike KVM: mmio is the rest of the access in its page, not pieces of 8 bytes; a memory
+ * error in the VMM's own memory is an exit, not a signal; and memory behind a memslot without
+ * READONLY must be writable for loads too (BAD_HVA).
  */
 CLO_API int clo_vcpu_access(struct clo_vcpu *vcpu, uint64_t gpa, void *buf, size_t bytes,
 			    uint32_t flags) CLO_CHECKED;
+/* Of the last access or hypercall; reason NONE when that was served. Valid until the next. */
 CLO_API const struct clo_exit *clo_vcpu_exit(const struct clo_vcpu *vcpu);
 
 #define CLO_HC_MAP_GPA_RANGE  12
 #define CLO_MAP_GPA_ENCRYPTED (1ULL << 4)
 /*
  * KVM_HC_MAP_GPA_RANGE from the guest. Returns what the guest sees in RAX: 0, -1000 (KVM_ENOSYS:
- * not enabled), -22 (KVM_EINVAL: gpa unaligned, npages 0, wraps); or 1: exit HYPERCALL to the VMM,
- * which converts, writes the result and calls clo_vcpu_complete_hypercall(). attrs is passed on
- * unchecked, as KVM does; with CLO_VM_CONVERT_ON_HYPERCALL the engine converts and reserved bits in
- * attrs are -22, pins -EAGAIN. Unlike KVM an npages of 2^52 and more, whose bytes wrap, is -22 too.
+ * not enabled), -22 (KVM_EINVAL: gpa unaligned, npages 0, wraps); or 1: exit HYPERCALL to the
+ * VMM, which converts, and calls clo_vcpu_complete_hypercall() with the result. attrs is passed
+ * on unchecked, as KVM does. With CLO_VM_CONVERT_ON_HYPERCALL the engine converts: reserved bits
+ * in attrs are -22, else the guest sees what clo_vm_convert() gave. Unlike KVM an npages of 2^52
+ * and more, whose bytes wrap, is -22 too.
  */
 CLO_API int64_t clo_vcpu_map_gpa_range(struct clo_vcpu *vcpu, uint64_t gpa, uint64_t npages,
 				       uint64_t attrs) CLO_CHECKED;
-/* Returns the value for RAX: ret; -22 when no hypercall waits for it. */
+/* The VMM resumes the vCPU: returns the value for RAX, ret; -22 when no hypercall waits for it. */
 CLO_API int64_t clo_vcpu_complete_hypercall(struct clo_vcpu *vcpu, uint64_t ret);
 
 /*
- * KVM_PRE_FAULT_MEMORY: *gpa and *bytes move on by what was done. 0 if at least one page was
- * mapped. -EINVAL: unaligned, 0, wraps. -ENOENT: no memslot (private: -EFAULT, as in KVM), or a
- * hole. -EFAULT, -EHWPOISON, -ENOMEM: as a fault. -EAGAIN: the slot is being deleted or moved.
+ * KVM_PRE_FAULT_MEMORY of [*gpa, *gpa + *bytes), each page as its attribute says; both move on by
+ * what was done. 0 if at least one page was mapped.
+ * -EINVAL: unaligned, empty, wraps. -ENOENT: no memslot (private: -EFAULT, as in KVM), or a hole.
+ * -EAGAIN: the memslot is being deleted or moved. -EFAULT, -EHWPOISON, -ENOMEM, others: as a fault.
  */
 CLO_API int clo_vcpu_pre_fault(struct clo_vcpu *vcpu, uint64_t *gpa, uint64_t *bytes) CLO_CHECKED;
 
 /*
- * Mail 4's hooks, for a trust model that is not built in and for failure injection. prepare: called
- * before a folio is given to the guest as private, under the folio lock; must be idempotent; a
- * nonzero -errno makes the fault exit with cause PREPARE. inaccessible: called when an existing
- * page stops being accessible to the host by an in-place conversion; bookkeeping only. Both may be
- * NULL. Set them before the first guest_memfd is created.
+ * Mail 4's hooks, for a trust model that is not built in and for failure injection; arg is handed
+ * on. Both may be NULL. Set them before the first guest_memfd is created. They run under locks of
+ * the engine and must not call it.
+ * - prepare: called before a folio is given to the guest as private, each time, so it must be
+ *   idempotent. 0, or -errno: the fault exits with it and cause PREPARE (no errno: EIO).
+ * - inaccessible: called when an existing page stops being accessible to the host by an in-place
+ *   conversion; bookkeeping only.
  */
 CLO_API void clo_vm_set_prepare(struct clo_vm *vm,
 				int (*prepare)(void *arg, uint64_t gpa, uint64_t npages),
