@@ -85,15 +85,13 @@ static void check_reachable(struct walk *w, struct clo_gfn gfn, struct clo_pfn p
 }
 
 /* Does the memslot still say that @gfn is backed by @pfn? */
-static bool slot_agrees(struct clo_vm *vm, const struct clo_slot *slot, struct clo_gfn gfn,
-			struct clo_pfn pfn)
+static bool slot_agrees(const struct clo_slot *slot, struct clo_gfn gfn, struct clo_pfn pfn)
 {
 	struct clo_gmem *g = clo_slot_gmem(slot);
 	struct clo_pfn at;
 
 	if (clo_pfn_is_user(pfn))
 		return clo_pfn_of_hva(clo_slot_hva(slot, gfn)).n == pfn.n;
-	(void)vm;
 	return g && clo_gmem_pfn(g, clo_slot_index(slot, gfn), &at) && at.n == pfn.n;
 }
 
@@ -114,7 +112,7 @@ static void check_settled_page(struct walk *w, const struct clo_slot *slot, stru
 			 w->vm->id, gfn.n, space_name(w->space), attr ? "private" : "shared");
 		return;
 	}
-	if (!slot_agrees(w->vm, slot, gfn, pfn)) {
+	if (!slot_agrees(slot, gfn, pfn)) {
 		violated(w, "I5",
 			 "VM %u gfn %#" PRIx64 ": leaf to pfn %#" PRIx64
 			 ", the memslot has another page there",
@@ -179,8 +177,7 @@ static void check_tlb_entry(struct walk *w, const struct clo_tlb_entry *e)
 	check_reachable(w, gfn, pfn, "a TLB");
 	if (in_change(w->vm, gfn, CLO_LEVEL_4K))
 		return;
-	/* An untyped guest's page may have moved to the other table with its translation (mail 4).
-	 */
+	/* An untyped guest's page may have moved to the other table, translation and all. */
 	if (!clo_table_walk(w->vm->mmu.table[space], gfn, &leaf) &&
 	    (clo_vm_typed(w->vm) || !clo_table_walk(w->vm->mmu.table[!space], gfn, &leaf))) {
 		violated(w, "I5",
@@ -283,5 +280,41 @@ int clo_check_host(struct clo_host *host, struct clo_check_fail *fail)
 	for (w.vm = host->vms; w.vm && w.ret == 0; w.vm = w.vm->next)
 		check_vm(&w);
 	clo_rcu_read_unlock();
+	return w.ret;
+}
+
+static void count_file(struct clo_gmem *g, struct clo_pagedb_stats *sum)
+{
+	uint64_t npages = clo_gmem_size(g) >> CLO_PAGE_SHIFT;
+	struct clo_pfn pfn;
+
+	for (uint64_t index = 0; clo_gmem_next_frame(g, &index, npages, &pfn); index++) {
+		struct clo_frame_info f = clo_frame_get(clo_gmem_pagedb(g), pfn);
+
+		sum->frames_used += f.state != CLO_FRAME_LEAKED;
+		sum->frames_nodirect += (f.flags & CLO_FRAME_NODIRECT) != 0;
+	}
+}
+
+int clo_check_idle(struct clo_host *host, struct clo_check_fail *fail)
+{
+	struct clo_pagedb_stats have, sum = { 0 };
+	struct walk w = { .host = host, .fail = fail, .ret = clo_check_host(host, fail) };
+
+	clo_pagedb_stats(host->db, &have);
+	for (const struct clo_vm *vm = host->vms; vm && w.ret == 0; vm = vm->next) {
+		for (const struct clo_vm_gmem *e = vm->gmems; e; e = e->next)
+			count_file(e->gmem, &sum);
+	}
+	if (have.frames_used != sum.frames_used + have.frames_leaked)
+		violated(&w, "I6",
+			 "the pool counts %" PRIu64 " frames in use, files have %" PRIu64
+			 " and %" PRIu64 " are lost",
+			 have.frames_used, sum.frames_used, have.frames_leaked);
+	if (have.frames_nodirect != sum.frames_nodirect)
+		violated(&w, "I6",
+			 "the pool counts %" PRIu64
+			 " frames out of the direct map, files have %" PRIu64,
+			 have.frames_nodirect, sum.frames_nodirect);
 	return w.ret;
 }

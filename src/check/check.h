@@ -22,6 +22,12 @@ struct clo_check_fail {
 
 /* 0, or -EUCLEAN with the first violation in *@fail. */
 int clo_check_host(struct clo_host *host, struct clo_check_fail *fail) CLO_MUST_USE;
+/*
+ * The same, and that the pool's counters are the sums over the frames of all open files: for when
+ * no call of the engine is in progress, since within one they differ for a moment. -EUCLEAN as
+ * above.
+ */
+int clo_check_idle(struct clo_host *host, struct clo_check_fail *fail) CLO_MUST_USE;
 
 /* The i-th invariant's name and sentence; false past the end. */
 bool clo_check_nth(unsigned i, const char **invariant, const char **sentence);

@@ -272,6 +272,32 @@ static int refuse(void *arg, const struct clo_dma_range *r)
 
 /* Without the undo a refused conversion stays; state and attribute agree, but the caller was told
  * that nothing has changed: that is for the one who called to see. */
+TEST(counters_are_not_the_sums_over_frames)
+{
+	struct clo_check_fail fail = { 0 };
+	struct clo_pfn lone;
+	struct eng e;
+
+	eng_open(&e, in_place);
+	CHECK_OK(eng_store(&e, 3, 0, 1));
+	CHECK_OK(clo_check_idle(e.host, &fail));
+	/* A frame that no file has. */
+	CHECK_OK(clo_page_window_reserve(e.host->db, 0, &lone));
+	CHECK_OK(clo_page_alloc(e.host->db, lone, 0, e.vm->id, CLO_FRAME_ALLOC_PRIVATE));
+	CHECK_OK(clo_check_host(e.host, &fail));
+	CHECK_ERR(clo_check_idle(e.host, &fail), -EUCLEAN);
+	CHECK(strcmp(fail.invariant, "I6") == 0 && strstr(fail.text, "2 frames in use"));
+	CHECK_OK(clo_page_step(e.host->db, lone, CLO_FRAME_FREE_OP));
+	/* One out of the direct map. */
+	CHECK_OK(clo_page_alloc(e.host->db, lone, 0, e.vm->id, CLO_FRAME_ALLOC_PRIVATE));
+	clo_page_set_direct(e.host->db, lone, false);
+	CHECK_OK(clo_page_step(e.host->db, lone, CLO_FRAME_LEAK));
+	CHECK_ERR(clo_check_idle(e.host, &fail), -EUCLEAN);
+	CHECK(strcmp(fail.invariant, "I6") == 0 && strstr(fail.text, "out of the direct map"));
+	clo_vm_destroy(e.vm, NULL);
+	CHECK_OK(clo_host_destroy(e.host));
+}
+
 TEST(break_undo_leaves_the_change)
 {
 	struct clo_dma_listener l = { .name = "x", .map = refuse };

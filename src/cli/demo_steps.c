@@ -258,7 +258,7 @@ int demo_leaks(struct demo *d)
 	uint64_t frames;
 	struct clo_host_stats s;
 
-	if (clo_check_host(d->host, &fail))
+	if (clo_check_idle(d->host, &fail))
 		return demo_fail(d, "%s: %s", fail.invariant, fail.text);
 	/* What VMMs do wrong: KVM's call frees nothing, and this VMM forgets to punch the hole; a
 	 * device's pin is left behind. */

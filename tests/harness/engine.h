@@ -2,7 +2,7 @@
 /*
  * harness/engine.h - a small machine for tests of the engine's upper modules: one host, one VM with
  * one guest_memfd in memslot 0 at E_GPA, VMM memory beside it, one vCPU. Closing it checks the
- * whole state (clo_check_host) and that no frame and no heap memory is left.
+ * whole state (clo_check_idle) and that no frame and no heap memory is left.
  */
 #ifndef CLO_HARNESS_ENGINE_H
 #define CLO_HARNESS_ENGINE_H
@@ -108,7 +108,7 @@ static inline void eng_check(struct eng *e)
 {
 	struct clo_check_fail fail;
 
-	CHECK_MSG(clo_check_host(e->host, &fail) == 0, "%s: %s", fail.invariant, fail.text);
+	CHECK_MSG(clo_check_idle(e->host, &fail) == 0, "%s: %s", fail.invariant, fail.text);
 }
 
 static inline uint64_t eng_frames(const struct eng *e)

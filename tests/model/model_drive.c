@@ -284,7 +284,7 @@ static bool invariants_hold(struct drive *d, char *why, size_t size)
 {
 	struct clo_check_fail fail;
 
-	if (clo_check_host(d->host, &fail) == 0)
+	if (clo_check_idle(d->host, &fail) == 0)
 		return true;
 	snprintf(why, size, "%s: %s", fail.invariant, fail.text);
 	return false;
