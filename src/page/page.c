@@ -74,8 +74,7 @@ static int open_memfd(struct clo_pagedb *db)
 	return ftruncate(db->fd, (off_t)db->map_bytes) ? -errno : 0;
 }
 
-/* A HUGETLB pool on a host without a free huge page would fail at the first touch, by a signal: ask
- * now. */
+/* Without a free huge page the first touch of a HUGETLB pool would be a signal: ask now. */
 static bool probe_huge(struct clo_pagedb *db)
 {
 	if (!page_pool_back(db, clo_pfn(0), 1))

@@ -3,18 +3,20 @@
  * page/page.h - the simulated host's memory: frames, their owner, state, pins and direct-map bit.
  *
  * One sparse pool (a memfd, or anonymous memory where none is wanted) holds the content of every
- * frame; the engine's own mapping of it is the host's direct map: content address = base + pfn *
- * 4096. A guest_memfd reserves windows of the pool (at most 1 GiB each, naturally aligned), so the
+ * frame; the engine's own mapping of it is the host's direct map, with pfn * 4096 as offset. A
+ * guest_memfd reserves windows of the pool (at most 1 GiB each, naturally aligned), so the
  * pfn of a file index is arithmetic, folios of 2M and 1G are contiguous, and a mapping of the
  * window is a mapping of the file. A window is address space, not memory: memory is charged per
  * allocated frame against the host's limit. Frames keep their old bytes when they are freed;
  * nothing but the up-to-date rule hides them (I3 is real).
  *
- * A second kind of pfn names the VMM's own memory (userspace_addr of a memslot): CLO_PFN_USER | hva
- * >> 12. Such frames have no state here.
+ * A second kind of pfn names the VMM's own memory (userspace_addr of a memslot): hva >> 12 with
+ * CLO_PFN_USER. Such frames have no state here.
  *
  * This module is the only writer of struct clo_frame. Invariants: I1 (rmap: one VM, one gfn), I2
- * (private => pins == 0), free <=> no owner. Locking: a frame's word and rmap are atomics.
+ * (private => pins == 0), free <=> no owner.
+ *
+ * Locking: a frame's word and rmap are atomics.
  * CLO_FRAME_LOCKED is the folio lock, on the frame itself for an order-0 folio and on the head for
  * a large one; state, order, owner and flags change only under it (or FREE -> allocated by
  * compare-and-swap). Pins rise only while nobody else has the folio lock, and may fall at any time.
@@ -29,13 +31,11 @@
 #define CLO_PFN_USER        (1ULL << 39)
 #define CLO_MAX_FOLIO_ORDER 18 /* 1 GiB */
 
-/* FREE: in no folio. SHARED: the host may reach and pin it. PRIVATE: only its guest. LEAKED: lost,
- * never reused. */
 enum clo_frame_state {
-	CLO_FRAME_FREE,
-	CLO_FRAME_SHARED,
-	CLO_FRAME_PRIVATE,
-	CLO_FRAME_LEAKED,
+	CLO_FRAME_FREE,    /* in no folio */
+	CLO_FRAME_SHARED,  /* the host may reach and pin it */
+	CLO_FRAME_PRIVATE, /* only its guest */
+	CLO_FRAME_LEAKED,  /* lost, never reused */
 	CLO_FRAME_STATE_COUNT
 };
 
@@ -55,21 +55,18 @@ const char *clo_frame_state_name(enum clo_frame_state s);
 const char *clo_frame_op_name(enum clo_frame_op op);
 
 /* Flag bits in clo_frame_info.flags. */
-#define CLO_FRAME_LOCKED (1U << 4) /* folio lock */
-#define CLO_FRAME_UPTODATE                                                                         \
-	(1U << 5) /* prepared for shared OR private use and zeroed if the policy asks (mail 4) */
+#define CLO_FRAME_LOCKED   (1U << 4) /* folio lock */
+#define CLO_FRAME_UPTODATE (1U << 5) /* zeroed and prepared for either use (mail 4) */
 #define CLO_FRAME_NODIRECT (1U << 6) /* removed from the host's direct map */
 #define CLO_FRAME_POISON   (1U << 7) /* hardware memory error: users get EHWPOISON */
 
 /* 16 bytes a frame. Fields are private to module page; read through clo_frame_get(). */
 struct clo_frame {
 	struct clo_a64 word; /* state:4 flags:4 order:8 owner:16 pins:32, from bit 0 */
-	struct clo_a64 rmap; /* 0, or where a private leaf maps it: valid:1 level:2 owner:16 gfn:40
-				(+spare) */
+	struct clo_a64 rmap; /* 0, or the leaf that maps it: valid:1 level:2 owner:16 gfn:45 */
 };
 
-/* Each frame of a large folio carries all of this, except that only the head's LOCKED means
- * something. */
+/* Each frame of a large folio carries all of this; of LOCKED only the head's means something. */
 struct clo_frame_info {
 	enum clo_frame_state state;
 	uint32_t flags;
@@ -107,18 +104,20 @@ struct clo_pagedb_stats {
 };
 void clo_pagedb_stats(const struct clo_pagedb *db, struct clo_pagedb_stats *out);
 
-/* Reserve / give back a naturally aligned window of 2^order pfns (order <= CLO_MAX_FOLIO_ORDER).
+/*
+ * Reserve / give back a naturally aligned window of 2^order pfns (order <= CLO_MAX_FOLIO_ORDER).
  * All frames of a window must be FREE or LEAKED when it is given back; a window with a LEAKED frame
  * is kept for ever (never reused). -ENOMEM: pfn space exhausted or no memory for bookkeeping.
- * -EINVAL: order too large. Lock: takes rank PAGE. */
+ * -EINVAL: order too large. Lock: takes rank PAGE.
+ */
 int clo_page_window_reserve(struct clo_pagedb *db, unsigned order,
 			    struct clo_pfn *base) CLO_MUST_USE;
 void clo_page_window_release(struct clo_pagedb *db, struct clo_pfn base, unsigned order);
-/* Highest pfn in any window ever reserved + 1: bound for whole-state walks. */
-uint64_t clo_page_pfn_high(const struct clo_pagedb *db);
 
-/* Content address of a frame: pool or user. The caller holds a reason why the frame stays (lock,
- * guest mode, pin). */
+/*
+ * Content address of a frame: pool or user. The caller holds a reason why the frame stays (lock,
+ * guest mode, pin).
+ */
 void *clo_page_addr(const struct clo_pagedb *db, struct clo_pfn pfn);
 static inline bool clo_pfn_is_user(struct clo_pfn pfn)
 {
@@ -142,21 +141,25 @@ struct clo_frame_info clo_frame_get(const struct clo_pagedb *db, struct clo_pfn 
 int clo_page_alloc(struct clo_pagedb *db, struct clo_pfn pfn, unsigned order, uint32_t owner,
 		   enum clo_frame_op op) CLO_MUST_USE;
 
-/* Folio lock on the head frame of the folio that holds @pfn. trylock: false when locked by another,
+/*
+ * Folio lock on the head frame of the folio that holds @pfn. trylock: false when locked by another,
  * or FREE/LEAKED. lock: waits (clo_relax); false when the frame is (or becomes) FREE/LEAKED. On
  * success *head (may be NULL) is the head and the folio can neither be freed, split, converted nor
- * pinned until unlock. */
+ * pinned until unlock.
+ */
 bool clo_page_trylock(struct clo_pagedb *db, struct clo_pfn pfn, struct clo_pfn *head);
 bool clo_page_lock(struct clo_pagedb *db, struct clo_pfn pfn, struct clo_pfn *head);
 void clo_page_unlock(struct clo_pagedb *db, struct clo_pfn head);
 
 /* All below need the folio lock. */
 
-/* One step of clo_frame_next for a whole folio. -EPERM no such step; -EBUSY pinned (MAKE_PRIVATE,
+/*
+ * One step of clo_frame_next for a whole folio. -EPERM no such step; -EBUSY pinned (MAKE_PRIVATE,
  * FREE) or still mapped by rmap (FREE). On failure nothing has changed. FREE and LEAK drop the
  * lock; FREE uncharges and clears all flags (a frame with a memory error comes back as another
  * page). A LEAKED frame keeps owner and pins. Content is not touched. CLO_BREAK_PIN_CHECK:
- * MAKE_PRIVATE ignores pins. */
+ * MAKE_PRIVATE ignores pins.
+ */
 int clo_page_step(struct clo_pagedb *db, struct clo_pfn head, enum clo_frame_op op) CLO_MUST_USE;
 /* Sum of pins over the folio, and the first pinned frame in *first (may be NULL). */
 uint64_t clo_page_pins(const struct clo_pagedb *db, struct clo_pfn head, struct clo_pfn *first);
@@ -165,31 +168,41 @@ void clo_page_set_direct(struct clo_pagedb *db, struct clo_pfn head, bool in_dir
 void clo_page_set_poison(struct clo_pagedb *db, struct clo_pfn pfn, bool on); /* this frame only */
 /* memset 0 over the folio's content (a scheduling point each page in the explorer). */
 void clo_page_zero(struct clo_pagedb *db, struct clo_pfn head);
-/* Give the memory of FREE frames [pfn, pfn+npages) back to the real host (memfd pools: PUNCH_HOLE).
+/*
+ * Give the memory of FREE frames [pfn, pfn+npages) back to the real host (memfd pools: PUNCH_HOLE).
  * The content is undefined afterwards: old bytes or zero. The caller sees to it that none of them
- * is allocated meanwhile. */
+ * is allocated meanwhile.
+ */
 void clo_page_discard(struct clo_pagedb *db, struct clo_pfn pfn, uint64_t npages);
-/* Split a large folio into order-0 folios; state, owner, uptodate, direct bit and poison are
+/*
+ * Split a large folio into order-0 folios; state, owner, uptodate, direct bit and poison are
  * inherited. Every new folio is returned LOCKED; unlock each. -EBUSY when mapped by rmap (zap
- * first). */
+ * first).
+ */
 int clo_page_split(struct clo_pagedb *db, struct clo_pfn head) CLO_MUST_USE;
-/* Merge 2^order order-0 (or smaller) folios from @head, all locked by the caller, one owner and
+/*
+ * Merge 2^order order-0 (or smaller) folios from @head, all locked by the caller, one owner and
  * state, no pins, no rmap, into one folio whose head stays locked (the other locks are gone).
  * uptodate of the result = all were up to date (the caller zeroes the parts that are not before).
  * -EINVAL mixed state, owner, direct bit or poison, a folio that is not locked, FREE or not
- * smaller; -EBUSY pins or rmap. On failure nothing changed. */
+ * smaller; -EBUSY pins or rmap. On failure nothing changed.
+ */
 int clo_page_merge(struct clo_pagedb *db, struct clo_pfn head, unsigned order) CLO_MUST_USE;
 
-/* Pins (DMA, GUP): +1 on one 4K frame. Waits out a folio lock (clo_relax). -EFAULT not SHARED (a
- * private page is never pinned). */
+/*
+ * Pins (DMA, GUP): +1 on one 4K frame. Waits out a folio lock (clo_relax). -EFAULT not SHARED (a
+ * private page is never pinned).
+ */
 int clo_page_pin(struct clo_pagedb *db, struct clo_pfn pfn) CLO_MUST_USE;
 /* -1; never waits, also takes pins off a LEAKED frame. -EINVAL not pinned. */
 int clo_page_unpin(struct clo_pagedb *db, struct clo_pfn pfn) CLO_MUST_USE;
 
-/* Reverse map of private leaves (I1): claim the frames of a leaf for (vm, gfn). Lock-free. Called
+/*
+ * Reverse map of private leaves (I1): claim the frames of a leaf for (vm, gfn). Lock-free. Called
  * while the SPTE is frozen, so no free can run. -EEXIST mapped elsewhere (another VM or another
  * gfn). Claiming again for the same gfn is 0 and sets the level. CLO_BREAK_PAGE_RMAP: overwrites
- * whatever claim is there. drop: -ENOENT not mapped so. The rmap sits on the leaf's first frame. */
+ * whatever claim is there. drop: -ENOENT not mapped so. The rmap sits on the leaf's first frame.
+ */
 int clo_page_rmap_claim(struct clo_pagedb *db, struct clo_pfn pfn, enum clo_level level,
 			uint32_t vm, struct clo_gfn gfn) CLO_MUST_USE;
 int clo_page_rmap_drop(struct clo_pagedb *db, struct clo_pfn pfn, uint32_t vm, struct clo_gfn gfn);

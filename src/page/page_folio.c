@@ -37,8 +37,7 @@ static bool all_free(const struct clo_pagedb *db, struct clo_pfn pfn, unsigned o
 	return true;
 }
 
-/* FREE -> @word, the head LOCKED and first. Nobody can lock or pin a part of it before the head is
- * unlocked. */
+/* FREE -> @word, the head LOCKED and first: nobody locks or pins a part before it is unlocked. */
 static bool claim(struct clo_pagedb *db, struct clo_pfn pfn, unsigned order, uint64_t word)
 {
 	uint64_t seen = 0;
@@ -121,8 +120,7 @@ int clo_page_split(struct clo_pagedb *db, struct clo_pfn head)
 	return 0;
 }
 
-/* 0, or why the frames cannot be one folio; *common is what they have in common, up to date if all
- * are. */
+/* 0 and in *common what the frames have in common (up to date if all are), or why they cannot. */
 static int merge_check(const struct clo_pagedb *db, struct clo_pfn head, unsigned order,
 		       uint64_t *common)
 {

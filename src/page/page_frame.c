@@ -6,10 +6,14 @@
  * of its head's word, and which frame is the head is written in each frame's word (order). Two
  * words are read, so the answer may be stale. Rule H keeps it checkable: at any moment, a frame
  * whose word says order o > 0 either has a head (its number rounded down to 2^o) whose word says o
- * too, or lies in a folio whose outer head is LOCKED by a merge that has not come to it yet.
- * - alloc writes the head (LOCKED) before the other frames; free, leak and split write the head
- * last; merge writes the new head first and then goes down from the last frame, so that frames of
- * an inner folio change before its own head does. A locker reads order o from its frame, then takes
+ * too, or lies in a folio whose outer head is LOCKED by a merge that has not come to it yet:
+ *
+ * - alloc writes the head (LOCKED) before the other frames;
+ * - free, leak and split write the head last;
+ * - merge writes the new head first and then goes down from the last frame, so that frames of an
+ *   inner folio change before its own head does.
+ *
+ * A locker reads order o from its frame, then takes
  * the bit by a compare-and-swap that expects the head's whole word with order o, not LOCKED and not
  * gone. When that succeeds, the head is at that moment the head of an unlocked folio of order o;
  * frames of unlocked folios do not change order, so the frame belongs to it, and from now on it

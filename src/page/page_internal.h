@@ -65,7 +65,6 @@ struct clo_pagedb {
 	_Alignas(64) struct clo_mutex lock; /* rank PAGE: tree */
 	struct window_tree tree;
 	struct clo_a64 windows;
-	struct clo_a64 high;
 };
 
 int page_tree_init(struct window_tree *t, uint64_t pfn_space) CLO_MUST_USE; /* -ENOMEM */

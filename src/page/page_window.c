@@ -72,8 +72,7 @@ static bool tree_take(struct window_tree *t, unsigned order, uint64_t *base)
 		unsigned left = free_below(t, 2 * i, at - 1);
 		unsigned right = free_below(t, 2 * i + 1, at - 1);
 
-		/* The tighter half that fits, so that large windows stay possible; the lower one of
-		 * equals. */
+		/* The tighter half that fits, so that large windows stay possible. */
 		i = 2 * i + (left <= order || (right > order && right < left));
 	}
 	*base = (i << order) - (1ULL << t->order);
@@ -90,13 +89,8 @@ int clo_page_window_reserve(struct clo_pagedb *db, unsigned order, struct clo_pf
 		return -EINVAL;
 	clo_mutex_lock(&db->lock);
 	found = tree_take(&db->tree, order, &start);
-	if (found) {
-		uint64_t end = start + (1ULL << order);
-
+	if (found)
 		clo_a64_add(&db->windows, 1);
-		if (clo_a64_get(&db->high) < end)
-			clo_a64_set(&db->high, end);
-	}
 	clo_mutex_unlock(&db->lock);
 	if (!found)
 		return -ENOMEM;
@@ -123,9 +117,4 @@ void clo_page_window_release(struct clo_pagedb *db, struct clo_pfn base, unsigne
 	set_node(&db->tree, node_of(&db->tree, base.n, order), order, false);
 	clo_a64_sub(&db->windows, 1);
 	clo_mutex_unlock(&db->lock);
-}
-
-uint64_t clo_page_pfn_high(const struct clo_pagedb *db)
-{
-	return clo_a64_get(&db->high);
 }
