@@ -30,8 +30,8 @@ struct attr_leaf {
 };
 
 struct attr_node {
-	_Alignas(64)
-		uint64_t next; /* in a reserve, among the spares, or retired; readers do not look */
+	/* In a reserve, among the spares, or retired; readers do not look. */
+	_Alignas(64) uint64_t next;
 	struct clo_rcu_head rcu;
 	struct clo_attr *a;
 	uint64_t private_pages; /* [ATTR] as all below but the words */
@@ -79,8 +79,7 @@ struct clo_attr {
 	 * page: then a block that is uniform as far as it is inside is uniform.
 	 */
 	uint64_t cover;
-	/* A line of its own: what is above is read by each look-up, this is written by each change.
-	 */
+	/* A line of its own: each look-up reads what is above, each change writes this. */
 	_Alignas(64) struct clo_mutex lock; /* rank ATTR: writers */
 	struct attr_pool pool;
 };

@@ -112,16 +112,14 @@ static inline bool clo_is_aligned(uint64_t n, uint64_t align)
 }
 
 /*
- * Heap memory. clo_alloc() returns zeroed memory or NULL. In test builds the n-th call can be made
- * to fail: clo_alloc_fail_at(n) counts from 1, 0 switches it off; clo_alloc_count() is the number
- * of calls since. clo_alloc_aligned() takes a power of two. All three kinds are given back by
- * clo_free().
+ * Heap memory, zeroed, or NULL; clo_alloc_aligned() takes a power of two. Both kinds are given back
+ * by clo_free(). In test builds the n-th call can be made to fail: clo_alloc_fail_at(n) counts from
+ * 1, 0 switches it off; clo_alloc_count() is the number of calls since.
  */
 void *clo_alloc(size_t bytes) CLO_MUST_USE;
 void *clo_alloc_aligned(size_t align, size_t bytes) CLO_MUST_USE;
 void clo_free(void *p);
-/* Zero pages from mmap(MAP_NORESERVE), for large sparse tables; NULL on ENOMEM. Counted as an
- * allocation. */
+/* Zero pages from mmap(MAP_NORESERVE), for large sparse tables. Counted as an allocation. */
 void *clo_alloc_sparse(size_t bytes) CLO_MUST_USE;
 void clo_free_sparse(void *p, size_t bytes);
 #ifdef CLO_TEST
@@ -199,8 +197,7 @@ static inline bool clo_broken(enum clo_break which)
 	return false;
 }
 #endif
-/* Name as used by `cloister explore --break NAME` ("inval-seq"), or NULL; and its inverse (COUNT =
- * unknown). */
+/* Name for `cloister explore --break NAME` ("inval-seq"), or NULL; its inverse: COUNT = unknown. */
 const char *clo_break_name(enum clo_break which);
 const char *clo_break_help(enum clo_break which);
 enum clo_break clo_break_parse(const char *name);

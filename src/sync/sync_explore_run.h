@@ -68,8 +68,7 @@ bool clo_run_point(struct clo_sched_op op);
 /* What came of it. */
 void clo_run_changed(bool changed, uint64_t old, uint64_t value);
 void clo_run_failed(void);
-/* A step that another thread may spin for, although no atomic changed: a lock given back, a
- * wake-up. */
+/* A step that others may spin for, although no atomic changed: a lock given back, a wake-up. */
 void clo_run_progress(void);
 void clo_run_world_changed(void);
 /* The run ends with FAULT and this text; outside of a run the program does. */

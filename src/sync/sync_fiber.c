@@ -114,8 +114,7 @@ __asm__(".text\n"
 
 static void context_make(struct clo_fiber *f, char *stack)
 {
-	/* Popped by the first switch: six registers and the entry, which finds the ABI's alignment.
-	 */
+	/* Popped by the first switch: six registers and the entry, aligned as the ABI says. */
 	uint64_t *top = (uint64_t *)(void *)(stack + STACK_BYTES - 16);
 
 	top[1] = 0;

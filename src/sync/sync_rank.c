@@ -62,8 +62,7 @@ static bool is_after(const struct clo_held *h, const void *lock, struct clo_lock
 static uint32_t over_grace;
 static uint32_t in_section;
 
-/* Add @rank to one of the two sets. seq_cst: of two threads that add at once, one sees the other.
- */
+/* Add the rank to one of the two sets. seq_cst: of two that add at once, one sees the other. */
 static bool is_in_both(uint32_t *set, const uint32_t *other, struct clo_lock_id id)
 {
 	uint32_t bit = 1U << id.rank;

@@ -4,8 +4,8 @@
  * sync; test builds.
  *
  * A thread says what it is about to wait for (want), that it has it (got), that it gives it back
- * (drop);
- * @at is the start of a range, else 0. One that waits for a condition must hold the mutex (waits).
+ * (drop); @at is the start of a range, else 0. One that waits for a condition must hold the mutex
+ * (waits).
  */
 #ifndef CLO_SYNC_SYNC_RANK_H
 #define CLO_SYNC_SYNC_RANK_H

@@ -39,8 +39,7 @@
 #endif
 #endif
 
-/* For a thread that holds or wants @lock; @at orders locks of the rank RANGE. Abort on a violation.
- */
+/* What a lock is, for the check of ranks in test builds. */
 struct clo_lock_id {
 #ifdef CLO_TEST
 	enum clo_rank rank;

@@ -19,14 +19,14 @@ struct clo_trust_ops {
 	uint32_t vm_type; /* KVM's number */
 	bool has_private_mem;
 	bool may_type_access; /* CLO_VM_TYPED_ACCESS is allowed */
-	unsigned as_count; /* memslot address spaces: KVM gives 1 to types with private memory, 2 to
-			      others */
-	uint64_t gmem_flags;            /* CLO_GMEM_* that are always allowed */
-	uint64_t gmem_flags_gmem_owner; /* additionally, when the guest_memfd owns the attribute
-					   (facts/kvm.md 1, INIT_SHARED) */
-	uint32_t mem_flags;             /* CLO_MEM_* that are allowed */
-	enum clo_content to_private,
-		to_shared; /* default content policy; CLO_GMEM_ZERO_ON_CONVERT overrides */
+	/* Memslot address spaces: KVM gives 1 to types with private memory, 2 to others. */
+	unsigned as_count;
+	uint64_t gmem_flags; /* CLO_GMEM_* that are always allowed */
+	/* Additionally, when the guest_memfd owns the attribute (facts/kvm.md 1, INIT_SHARED). */
+	uint64_t gmem_flags_gmem_owner;
+	uint32_t mem_flags; /* CLO_MEM_* that are allowed */
+	/* Default content policy; CLO_GMEM_ZERO_ON_CONVERT overrides. */
+	enum clo_content to_private, to_shared;
 	/*
 	 * Is this access private? @asked: what the access carries; @typed: whether accesses carry
 	 * anything in this VM; @attr: the attribute now. (facts/kvm.md 2, "vCPU fault path" 1)

@@ -148,9 +148,9 @@ int clo_gmem_create_for(struct clo_vm *vm, uint64_t bytes, uint64_t flags, uint3
 	if (vm->attr_owner == CLO_ATTR_OWNER_GMEM)
 		cfg.valid_flags |= vm->trust->gmem_flags_gmem_owner;
 	cfg.ops.vm = vm;
+	/* Then a fault on a ready folio takes no folio lock. */
 	if (!vm->prepare)
-		cfg.ops.prepare =
-			NULL; /* keeps the fault path of ready folios free of the folio lock */
+		cfg.ops.prepare = NULL;
 	ret = clo_gmem_create(vm->host->db, vm->host->views, &cfg, &entry->gmem);
 	if (ret) {
 		clo_free(entry);

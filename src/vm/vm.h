@@ -4,8 +4,8 @@
  * vCPUs together, and the one place where leaves are zapped and each zap is counted by its reason
  * (mail 4).
  *
- * Locks: clo_vm.lock (rank VM): vCPU list, files, listeners. Everything else has its own (slot,
- * attr, table). clo_host.lock (rank HOST): VM ids.
+ * Locks: clo_host.lock (rank HOST): VMs and their ids. clo_vm.lock (rank VM): vCPUs, files.
+ * clo_vm.dma_lock (rank VM): listeners. Everything else has its own (slot, attr, gmem).
  */
 #ifndef CLO_VM_VM_H
 #define CLO_VM_VM_H
@@ -63,10 +63,9 @@ struct clo_vm {
 	struct clo_attr *attr;       /* CLO_ATTR_OWNER_VM: by gfn; else NULL */
 	struct clo_rangelock ranges; /* conversions of gfns, CLO_ATTR_OWNER_VM */
 	struct clo_mutex lock;
-	struct clo_vcpu *vcpus;    /* [lock] */
-	struct clo_vm_gmem *gmems; /* [lock] */
-	struct clo_rwlock
-		dma_lock; /* rank VM; shared by each conversion, exclusive to add and remove */
+	struct clo_vcpu *vcpus;     /* [lock] */
+	struct clo_vm_gmem *gmems;  /* [lock] */
+	struct clo_rwlock dma_lock; /* shared by each conversion, exclusive to add and remove */
 	struct clo_vm_listener *listeners; /* [dma_lock] */
 	void (*prepare_inaccessible)(void *arg, uint64_t gpa, uint64_t npages);
 	int (*prepare)(void *arg, uint64_t gpa, uint64_t npages); /* set before vCPUs run */

@@ -7,14 +7,13 @@
  *	EXPECT_SIGNAL(name, SIGBUS) { ... }	passes only when the body dies of that signal
  *
  * A failed CHECK ends the test at once, from any thread. A test that ends (with 0 or not) is not
- * waited for further: processes that it left behind are killed. Everything that a test prints
- *appears as
- * "# " lines before its result. A CHECK_* macro evaluates its arguments once.
+ * waited for further: processes that it left behind are killed. What a test prints appears as "# "
+ * lines before its result. A CHECK_* macro evaluates its arguments once.
  *
  * Programs print TAP. Usage: PROGRAM [--list] [--no-fork] [--seed N] [FILTER...]; a filter is a
- *part of a name, or a shell pattern. With --no-fork tests run in the program itself, for a
- *debugger. Environment: CLO_SEED (see test_seed), CLO_TEST_TIMEOUT (seconds, for tests without
- *their own limit). Sanitizer builds get four times each limit.
+ * part of a name, or a shell pattern. With --no-fork tests run in the program itself, for a
+ * debugger. Environment: CLO_SEED (see test_seed), CLO_TEST_TIMEOUT (seconds, for tests without
+ * their own limit). Sanitizer builds get four times each limit.
  */
 #ifndef CLO_HARNESS_TEST_H
 #define CLO_HARNESS_TEST_H
