@@ -39,12 +39,16 @@ void slot_node_retire(struct slot_node *n)
 	clo_rcu_defer(&n->rcu, free_node);
 }
 
+void slot_binding_retire(struct clo_gmem_binding *b)
+{
+	clo_gmem_unbind(b);
+	clo_rcu_defer(&b->rcu, free_binding);
+}
+
 void slot_life_retire(struct slot_node *n)
 {
-	if (n->s.binding) {
-		clo_gmem_unbind(n->s.binding);
-		clo_rcu_defer(&n->s.binding->rcu, free_binding);
-	}
+	if (n->s.binding)
+		slot_binding_retire(n->s.binding);
 	if (n->s.holes)
 		slot_holes_retire(n->s.holes);
 	slot_node_retire(n);

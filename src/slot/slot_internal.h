@@ -68,6 +68,8 @@ struct slot_node *slot_node_copy(const struct slot_node *n) CLO_MUST_USE;
 /* After all readers: give back one copy, or the slot itself with what all its copies share. */
 void slot_node_retire(struct slot_node *n);
 void slot_life_retire(struct slot_node *n);
+/* Take a binding off its file's list; gone after all readers. */
+void slot_binding_retire(struct clo_gmem_binding *b);
 void slot_holes_retire(struct clo_hole_map *map);
 
 #endif

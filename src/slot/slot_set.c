@@ -232,8 +232,10 @@ static int arch_check(const struct clo_slots *s, struct plan *p)
 	if ((p->change != CHANGE_CREATE && p->change != CHANGE_MOVE) || s->cfg.gfn_end == 0 ||
 	    p->fresh->s.gfns.end <= s->cfg.gfn_end)
 		return 0;
+	/* It was on its file's list: a hole elsewhere in the file may be walking over it. */
 	if (p->binding)
-		clo_gmem_unbind(p->binding);
+		slot_binding_retire(p->binding);
+	p->binding = NULL;
 	return -EINVAL;
 }
 

@@ -30,6 +30,7 @@
 	X(mail3_private_fault_exit, "mail3-private-fault-exit", 1)                                 \
 	X(mail4_preparation, "mail4-preparation", 1)                                               \
 	X(mail4_prepare_fails, "mail4-prepare-fails", 2)                                           \
+	X(slot_refused_vs_punch, "slot-refused-vs-punch", 2)                                       \
 	X(zero_policy, "zero-policy", 1)
 
 static struct clo_litmus *read_file(const char *name)
