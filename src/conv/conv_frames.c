@@ -150,29 +150,35 @@ static struct clo_range folio_pages(struct conv_seg *seg, uint64_t first)
 	return clo_range_clip(clo_range(first, first + (1ULL << order)), seg->index);
 }
 
-int conv_frames_save(struct conv_seg *seg)
+int conv_frames_save_room(struct conv_seg *seg)
 {
-	struct clo_pagedb *db = clo_gmem_pagedb(seg->g);
-	uint64_t pages = 0, at = 0;
+	uint64_t pages = 0;
 
 	FOR_EACH_MARKED (seg, index)
 		pages += clo_range_len(folio_pages(seg, index));
 	if (pages == 0)
 		return 0;
 	seg->content = clo_alloc((size_t)(pages * CLO_PAGE_SIZE));
+	return seg->content ? 0 : -ENOMEM;
+}
+
+void conv_frames_save(struct conv_seg *seg)
+{
+	struct clo_pagedb *db = clo_gmem_pagedb(seg->g);
+	uint64_t at = 0;
+
 	if (!seg->content)
-		return -ENOMEM;
+		return;
 	FOR_EACH_MARKED (seg, index) {
 		struct clo_range r = folio_pages(seg, index);
 		size_t bytes = (size_t)(clo_range_len(r) * CLO_PAGE_SIZE);
 
-		/* Never made up to date: what is in the frame is an earlier owner's, and the page's
-		 * content is zeroes. */
+		/* Not up to date: the frame holds an earlier owner's bytes; the page's are zeroes.
+		 */
 		if (clo_frame_get(db, pfn_of(seg, index)).flags & CLO_FRAME_UPTODATE)
 			memcpy(seg->content + at, clo_page_addr(db, pfn_of(seg, r.start)), bytes);
 		at += bytes;
 	}
-	return 0;
 }
 
 /* Pieces outside the range stay private and are let go; those inside join the collection. */

@@ -5,8 +5,8 @@
  *
  * All that can fail comes before conv_stage2_begin(), but for a DMA listener that refuses to map
  * pages that have become shared: the device can only be asked then. For that case everything needed
- * to turn back was set aside before (conv_dma, conv_frames_save), the range stays locked, and vCPUs
- * and host touches wait on the invalidation until the answer is there.
+ * to turn back was set aside before (conv_dma, conv_frames_save_room), the range stays locked, and
+ * vCPUs and host touches wait on the invalidation until the answer is there.
  */
 #include "conv_internal.h"
 
@@ -210,6 +210,8 @@ static void commit(struct conv *c)
 		struct conv_seg *seg = &c->segs[i];
 		struct clo_attr *attr = clo_gmem_attr(seg->g);
 
+		/* Not earlier: until it was zapped the guest could store into it. */
+		conv_frames_save(seg);
 		conv_frames_commit(c, seg);
 		if (c->to_private)
 			conv_frames_tell_inaccessible(c, seg);
@@ -262,12 +264,12 @@ static int to_private(struct conv *c)
 	return 0;
 }
 
-static int save_content(struct conv *c)
+static int make_save_room(struct conv *c)
 {
 	if (c->dma.range_count == 0)
 		return 0;
 	for (unsigned i = 0; i < c->seg_count; i++) {
-		int ret = c->segs[i].zero ? conv_frames_save(&c->segs[i]) : 0;
+		int ret = c->segs[i].zero ? conv_frames_save_room(&c->segs[i]) : 0;
 
 		if (ret) {
 			conv_fail_at(c, c->segs[i].g, c->segs[i].index.start);
@@ -315,7 +317,7 @@ static int to_shared(struct conv *c)
 		ret = collect_frames(c);
 	if (ret)
 		return ret;
-	ret = save_content(c);
+	ret = make_save_room(c);
 	if (ret) {
 		forget_frames(c);
 		gmem_end(c);

@@ -72,7 +72,9 @@ int conv_frames_lock(struct conv *c, struct conv_seg *seg) CLO_MUST_USE;
 void conv_frames_unlock(struct conv_seg *seg);
 void conv_frames_forget(struct conv_seg *seg);
 /* Content of all collected folios. -ENOMEM. */
-int conv_frames_save(struct conv_seg *seg) CLO_MUST_USE;
+int conv_frames_save_room(struct conv_seg *seg) CLO_MUST_USE; /* -ENOMEM */
+/* Content of all collected folios, if there is room for it. Not before the guest has lost them. */
+void conv_frames_save(struct conv_seg *seg);
 void conv_frames_commit(struct conv *c, struct conv_seg *seg);
 void conv_frames_tell_inaccessible(struct conv *c, struct conv_seg *seg);
 /* Before revert; false: a page is pinned, nothing is locked. */
