@@ -352,8 +352,10 @@ static int dry_run(struct conv *c)
 
 int conv_inplace(struct conv *c)
 {
-	int ret = 0;
+	int ret = conv_join_segs(c);
 
+	if (ret)
+		return ret;
 	conv_lock_ranges(c);
 	if (!conv_is_noop(c)) {
 		ret = reserve(c);

@@ -56,6 +56,9 @@ struct conv {
 /* conv_plan.c */
 void conv_init(struct conv *c, struct clo_vm *vm, bool to_private);
 int conv_add_seg(struct conv *c, struct clo_gmem *g, struct clo_range index) CLO_MUST_USE;
+/* After the last part: those of one file that touch become one. -EINVAL: a huge page is met by two.
+ */
+int conv_join_segs(struct conv *c) CLO_MUST_USE;
 void conv_lock_ranges(struct conv *c);
 void conv_unlock_ranges(struct conv *c);
 bool conv_is_noop(struct conv *c);

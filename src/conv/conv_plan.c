@@ -31,37 +31,19 @@ static int grow(struct conv *c)
 	return 0;
 }
 
-/* Takes a reference of @g. Parts of one file that touch become one. -EINVAL: one huge page is met
- * by two parts. -ENOMEM. */
+/* Takes a reference of @g. -ENOMEM. */
 int conv_add_seg(struct conv *c, struct clo_gmem *g, struct clo_range index)
 {
 	uint64_t block = 1ULL << clo_gmem_order(g);
-	struct clo_range work =
-		clo_range(clo_align_down(index.start, block), clo_align_up(index.end, block));
 
-	for (unsigned i = 0; i < c->seg_count; i++) {
-		struct conv_seg *s = &c->segs[i];
-
-		if (s->g != g)
-			continue;
-		if (s->index.end == index.start || index.end == s->index.start) {
-			s->index.start =
-				s->index.start < index.start ? s->index.start : index.start;
-			s->index.end = s->index.end > index.end ? s->index.end : index.end;
-			s->work.start = s->work.start < work.start ? s->work.start : work.start;
-			s->work.end = s->work.end > work.end ? s->work.end : work.end;
-			return 0;
-		}
-		if (clo_range_overlaps(s->work, work))
-			return -EINVAL;
-	}
 	if (grow(c))
 		return -ENOMEM;
 	clo_gmem_get(g);
 	c->segs[c->seg_count++] = (struct conv_seg){
 		.g = g,
 		.index = index,
-		.work = work,
+		.work = clo_range(clo_align_down(index.start, block),
+				  clo_align_up(index.end, block)),
 		.zero = (clo_gmem_flags(g) & CLO_GMEM_ZERO_ON_CONVERT) ||
 			(c->to_private ? c->vm->trust->to_private : c->vm->trust->to_shared) ==
 				CLO_CONTENT_ZERO,
@@ -86,10 +68,41 @@ static void sort_segs(struct conv *c)
 	}
 }
 
+/*
+ * Only when all parts are known, and sorted: memslots may come in another order than their parts of
+ * the file, and the part that fills a gap may be the last.
+ */
+int conv_join_segs(struct conv *c)
+{
+	unsigned count = 0;
+
+	sort_segs(c);
+	for (unsigned i = 0; i < c->seg_count; i++) {
+		struct conv_seg s = c->segs[i];
+		struct conv_seg *last = count > 0 ? &c->segs[count - 1] : NULL;
+
+		if (!last || last->g != s.g || last->index.end != s.index.start) {
+			c->segs[count++] = s;
+			continue;
+		}
+		last->index.end = s.index.end;
+		last->work.end = s.work.end;
+		clo_gmem_put(s.g); /* not the last reference: the part before has one */
+	}
+	c->seg_count = count;
+	for (unsigned i = 1; i < count; i++) {
+		if (c->segs[i].g == c->segs[i - 1].g &&
+		    clo_range_overlaps(c->segs[i - 1].work, c->segs[i].work)) {
+			conv_fail_at(c, c->segs[i - 1].g, c->segs[i - 1].index.start);
+			return -EINVAL;
+		}
+	}
+	return 0;
+}
+
 /* One hold per file, from its first part to its last. */
 void conv_lock_ranges(struct conv *c)
 {
-	sort_segs(c);
 	if (clo_broken(CLO_BREAK_RANGE_LOCK))
 		return;
 	for (unsigned i = 0; i < c->seg_count;) {

@@ -142,6 +142,30 @@ TEST(a_block_that_is_met_twice_is_refused)
 	eng_close(&e);
 }
 
+/* The part that fills the gap comes last, and is in a huge page of either neighbour: still one
+ * part. */
+TEST(parts_that_meet_late_are_one)
+{
+	struct eng_config cfg = huge(9, 2 * BLOCK, 0);
+	struct eng e;
+
+	cfg.no_slot = true;
+	eng_open(&e, cfg);
+	CHECK_OK(eng_slot(&e, 0, E_GPA, 100, 0));
+	CHECK_OK(eng_slot(&e, 1, E_GPA + 100 * E_PAGE, 100, 600));
+	CHECK_OK(eng_slot(&e, 2, E_GPA + 200 * E_PAGE, 500, 100));
+	CHECK_OK(eng_store(&e, 1, 0, 7));
+	CHECK_OK(eng_store(&e, 101, 0, 8));
+	CHECK_OK(eng_convert(&e, 0, 700, 0));
+	CHECK_EQ(file_stats(&e).shared_frames, 700);
+	CHECK_EQ(eng_byte(&e, 1, 0), 7);
+	CHECK_EQ(eng_byte(&e, 101, 0), 8);
+	eng_check(&e);
+	CHECK_OK(eng_convert(&e, 0, 700, CLO_CONVERT_TO_PRIVATE));
+	CHECK_EQ(file_stats(&e).huge_folios, 2);
+	eng_close(&e);
+}
+
 TEST(zero_policy_in_pieces)
 {
 	struct eng e;
