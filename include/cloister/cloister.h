@@ -48,7 +48,8 @@ struct clo_gmem;
  * How host mappings of guest_memfd are protected, best first; see docs/design/host-view.md and
  * `cloister doctor`. AUTO: the best that this machine permits. UFFD: userfaultfd, poisoned pages,
  * no VMA per page. REMAP: without userfaultfd; private ranges are mapped beyond the end of an
- * empty file. SOFT: no mappings, clo_gmem_host_access() only.
+ * empty file, and shared pages that are mapped take memory at once, touched or not. SOFT: no
+ * mappings, clo_gmem_host_access() only.
  */
 #define CLO_HOST_VIEW_AUTO  0
 #define CLO_HOST_VIEW_UFFD  1
@@ -58,7 +59,8 @@ struct clo_gmem;
 struct clo_host_config {
 	uint32_t size;      /* sizeof(struct clo_host_config) */
 	uint32_t view;      /* CLO_HOST_VIEW_* */
-	uint64_t mem_bytes; /* memory limit, multiple of 4096; 0 = 64 GiB. Used when touched */
+	uint64_t mem_bytes; /* memory limit, multiple of 4096; 0: 64 GiB, or 1/16 of ulimit
+			       -v and -f. Used when touched */
 	uint32_t hugetlb;   /* 1: 2M pages of the real host behind it (not SOFT); else 0 */
 	uint32_t reserved;  /* 0 */
 };
@@ -66,9 +68,9 @@ struct clo_host_config {
 /*
  * Create a simulated host in *out. cfg may be NULL: all defaults. At level UFFD it has a thread.
  * -EINVAL: size 0, unknown view, hugetlb not 0 or 1, reserved not 0, mem_bytes not a multiple of
- * 4096 or above 2^50. -ENOMEM: no memory, no address space, or no huge pages. -EPERM: the view
- * asked for is not permitted on this machine (AUTO never gives this). Else what memfd_create(2)
- * gave.
+ * 4096 or above 2^50. -ENOMEM: no memory, no address space (ulimit -v and -f should allow 4 times
+ * mem_bytes, and some), or no huge pages. -EPERM: the view asked for is not permitted on this
+ * machine (AUTO never gives this). Else what memfd_create(2) gave.
  */
 CLO_API int clo_host_create(const struct clo_host_config *cfg, struct clo_host **out) CLO_CHECKED;
 /* -EBUSY: VMs are left; nothing has changed. Waits for memory that is freed late. NULL is 0. */
@@ -126,29 +128,32 @@ struct clo_vm_config {
 CLO_API int clo_vm_create(struct clo_host *host, const struct clo_vm_config *cfg,
 			  struct clo_vm **out) CLO_CHECKED;
 
+#define CLO_NO_GPA UINT64_MAX
 struct clo_leak {
-	uint64_t gpa; /* bytes; of the first page */
+	uint64_t gpa; /* bytes; of the first page. CLO_NO_GPA: no memslot shows the pages */
 	uint64_t npages;
 	const char *what; /* "backed twice", "pinned", "frame lost" */
 	char holder[32];  /* who holds the pin, or "" */
 };
 struct clo_leak_report {
 	uint64_t backed_twice;  /* pages private in a guest_memfd and resident in VMM memory too */
-	uint64_t pins_left;     /* pins on pages that a memslot shows */
-	uint64_t frames_lost;   /* pages whose frame will never be used again */
+	uint64_t pins_left;     /* pins on pages of files that are open */
+	uint64_t frames_lost;   /* pages that were pinned when their file was closed */
 	uint64_t undo_failures; /* DMA listeners that refused to undo, over the VM's life */
 	uint32_t leak_count;    /* entries valid in leaks; the rest is only counted */
 	struct clo_leak leaks[16];
 };
 /*
- * Look at all memslots of a VM: residency by mincore(2), a walk over the pages of files that have
- * memory. Memslot changes wait meanwhile; vCPUs do not, so the counts are no atomic snapshot.
+ * Look at all memslots and files of a VM: residency by mincore(2), a walk over the pages of files
+ * that have memory. Memslot changes wait meanwhile; vCPUs do not, so the counts are no atomic
+ * snapshot.
  */
 CLO_API void clo_vm_report(struct clo_vm *vm, struct clo_leak_report *out);
 /*
  * Destroy: no vCPU of it may be running. Closes its guest_memfds that are still open; its vCPUs and
  * listeners are gone. report (may be NULL) is filled just before, as by clo_vm_report(). Pinned
- * frames count as leaked until the host goes; until then a pin may still be given back.
+ * frames count as leaked until the host goes; until then a pin may still be given back, and not
+ * after.
  */
 CLO_API void clo_vm_destroy(struct clo_vm *vm, struct clo_leak_report *report);
 

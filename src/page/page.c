@@ -12,6 +12,7 @@
 #include <linux/memfd.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #define PFN_SPACE_MAX     (1ULL << 38)
@@ -65,7 +66,11 @@ bool page_pool_back(struct clo_pagedb *db, struct clo_pfn pfn, uint64_t npages)
 static int open_memfd(struct clo_pagedb *db)
 {
 	unsigned flags = MFD_CLOEXEC;
+	struct rlimit limit;
 
+	/* Beyond it ftruncate is SIGXFSZ. */
+	if (getrlimit(RLIMIT_FSIZE, &limit) == 0 && limit.rlim_cur < db->map_bytes)
+		return -ENOMEM;
 	if (db->kind == CLO_POOL_HUGETLB)
 		flags |= MFD_HUGETLB | MFD_HUGE_2MB;
 	db->fd = memfd_create("cloister-pool", flags);

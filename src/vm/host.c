@@ -6,8 +6,10 @@
 
 #include <errno.h>
 #include <string.h>
+#include <sys/resource.h>
 
 #define DEFAULT_MEM_BYTES (64ULL << 30)
+#define LEAST_MEM_BYTES   (16ULL << 20)
 #define VM_ID_END         65536U
 /*
  * Address space of a pool for SOFT views. The default is a few times the limit, which a guest_memfd
@@ -27,6 +29,24 @@ static const enum clo_view_level view_of_config[] = {
 	[CLO_HOST_VIEW_SOFT] = CLO_VIEW_SOFT,
 };
 
+static uint64_t limit_of(int resource, uint64_t at_most)
+{
+	struct rlimit r;
+
+	if (getrlimit(resource, &r) != 0 || r.rlim_cur == RLIM_INFINITY)
+		return at_most;
+	/* A pool takes 4 times its memory, and the VMM wants to live too. */
+	return r.rlim_cur / 16 < at_most ? r.rlim_cur / 16 : at_most;
+}
+
+/* Under ulimit -v or -f the default is what they leave room for. */
+static uint64_t default_mem(void)
+{
+	uint64_t bytes = limit_of(RLIMIT_FSIZE, limit_of(RLIMIT_AS, DEFAULT_MEM_BYTES));
+
+	return bytes < LEAST_MEM_BYTES ? LEAST_MEM_BYTES : clo_align_down(bytes, LEAST_MEM_BYTES);
+}
+
 static int host_check_config(const struct clo_host_config *cfg, struct clo_host_config *out)
 {
 	*out = (struct clo_host_config){ .size = sizeof(*out) };
@@ -36,31 +56,39 @@ static int host_check_config(const struct clo_host_config *cfg, struct clo_host_
 		memcpy(out, cfg, cfg->size < sizeof(*out) ? cfg->size : sizeof(*out));
 	}
 	if (out->mem_bytes == 0)
-		out->mem_bytes = DEFAULT_MEM_BYTES;
+		out->mem_bytes = default_mem();
 	if (out->view >= CLO_ARRAY_SIZE(view_of_config) || out->reserved != 0 || out->hugetlb > 1 ||
 	    !clo_is_aligned(out->mem_bytes, CLO_PAGE_SIZE))
 		return -EINVAL;
 	return 0;
 }
 
-static int host_make_pool(struct clo_host *host, const struct clo_host_config *cfg)
+static int make_pool(struct clo_host *host, enum clo_pool_kind kind, uint64_t frames)
 {
-	uint64_t frames = cfg->mem_bytes >> CLO_PAGE_SHIFT;
-	enum clo_pool_kind kind = CLO_POOL_MEMFD;
 	uint64_t space = 0;
 	int ret;
 
-	if (cfg->view == CLO_HOST_VIEW_SOFT) {
-		kind = CLO_POOL_ANON;
-		if (frames <= SOFT_SPACE / 4)
-			space = SOFT_SPACE;
-	} else if (cfg->hugetlb) {
-		kind = CLO_POOL_HUGETLB;
-	}
+	if (kind == CLO_POOL_ANON && frames <= SOFT_SPACE / 4)
+		space = SOFT_SPACE;
 	ret = clo_pagedb_create(kind, frames, space, &host->db);
 	/* Strict overcommit, a limit of address space, a sanitizer: less room then. */
 	if (ret == -ENOMEM && frames <= SOFT_SPACE / 4)
 		ret = clo_pagedb_create(kind, frames, 4 * frames, &host->db);
+	return ret;
+}
+
+static int host_make_pool(struct clo_host *host, const struct clo_host_config *cfg)
+{
+	uint64_t frames = cfg->mem_bytes >> CLO_PAGE_SHIFT;
+	enum clo_pool_kind kind = cfg->view == CLO_HOST_VIEW_SOFT ? CLO_POOL_ANON
+				  : cfg->hugetlb                  ? CLO_POOL_HUGETLB
+								  : CLO_POOL_MEMFD;
+	int ret = make_pool(host, kind, frames);
+
+	/* No memfd on this machine: no mappings then. */
+	if (ret && ret != -ENOMEM && ret != -EINVAL && cfg->view == CLO_HOST_VIEW_AUTO &&
+	    kind == CLO_POOL_MEMFD)
+		ret = make_pool(host, CLO_POOL_ANON, frames);
 	if (ret)
 		return ret;
 	ret = clo_view_host_create(host->db, view_of_config[cfg->view], &host->views);
@@ -143,6 +171,8 @@ int clo_host_id_take(struct clo_host *host, struct clo_vm *vm)
 		host->id_used[id / 8] |= (uint8_t)(1U << id % 8);
 		vm->id = id;
 		vm->next = host->vms;
+		if (vm->next)
+			vm->next->prev = vm;
 		host->vms = vm;
 	}
 	clo_mutex_unlock(&host->lock);
@@ -152,12 +182,12 @@ int clo_host_id_take(struct clo_host *host, struct clo_vm *vm)
 void clo_host_id_give(struct clo_host *host, struct clo_vm *vm)
 {
 	clo_mutex_lock(&host->lock);
-	for (struct clo_vm **p = &host->vms; *p; p = &(*p)->next) {
-		if (*p == vm) {
-			*p = vm->next;
-			break;
-		}
-	}
+	if (vm->prev)
+		vm->prev->next = vm->next;
+	else
+		host->vms = vm->next;
+	if (vm->next)
+		vm->next->prev = vm->prev;
 	host->id_used[vm->id / 8] &= (uint8_t) ~(1U << vm->id % 8);
 	clo_mutex_unlock(&host->lock);
 }

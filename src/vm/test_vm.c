@@ -9,6 +9,7 @@
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 
 static struct clo_host_config soft(uint64_t mem_bytes)
@@ -79,29 +80,67 @@ TEST(host_without_memory)
 	}
 }
 
-/* As in a container whose filter knows no userfaultfd. */
-TEST(host_view_that_is_not_permitted)
+/* As in a container: from now on @a and @b are EPERM. */
+static void forbid(unsigned a, unsigned b)
 {
 	struct sock_filter filter[] = {
 		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
-		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_userfaultfd, 1, 0),
-		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_openat, 0, 1),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, a, 1, 0),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, b, 0, 1),
 		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM),
 		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
 	};
 	struct sock_fprog prog = { .len = CLO_ARRAY_SIZE(filter), .filter = filter };
-	struct clo_host_config c = soft(0);
-	struct clo_host *host;
 
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) ||
 	    prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &prog))
 		SKIP("seccomp filters are not available");
+}
+
+TEST(host_view_that_is_not_permitted)
+{
+	struct clo_host_config c = soft(0);
+	struct clo_host *host;
+
+	forbid(SYS_userfaultfd, SYS_openat);
 	c.view = CLO_HOST_VIEW_UFFD;
 	CHECK_ERR(clo_host_create(&c, &host), -EPERM);
 	c.view = CLO_HOST_VIEW_AUTO;
 	CHECK_OK(clo_host_create(&c, &host));
 	CHECK_EQ(clo_host_view(host), CLO_HOST_VIEW_REMAP);
 	CHECK_OK(clo_host_destroy(host));
+}
+
+TEST(host_without_memfd)
+{
+	struct clo_host_config c = soft(0);
+	struct clo_host *host;
+
+	forbid(SYS_memfd_create, SYS_memfd_create);
+	c.view = CLO_HOST_VIEW_REMAP;
+	CHECK_ERR(clo_host_create(&c, &host), -EPERM);
+	CHECK_OK(clo_host_create(NULL, &host));
+	CHECK_EQ(clo_host_view(host), CLO_HOST_VIEW_SOFT);
+	CHECK_OK(clo_host_destroy(host));
+}
+
+/* ulimit -f is for memfds too, and a file that is too large is a signal. */
+TEST(host_within_the_limit_of_file_sizes)
+{
+	struct rlimit limit = { 1ULL << 30, 1ULL << 30 };
+	struct clo_host_config c = soft(0);
+	struct clo_host_stats s;
+	struct clo_host *host;
+
+	CHECK_EQ(setrlimit(RLIMIT_FSIZE, &limit), 0);
+	CHECK_OK(clo_host_create(NULL, &host));
+	CHECK_EQ(clo_host_view(host) == CLO_HOST_VIEW_SOFT, false);
+	clo_host_stats(host, &s);
+	CHECK_EQ(s.frames_limit, (64ULL << 20) / CLO_PAGE_SIZE);
+	CHECK_OK(clo_host_destroy(host));
+	c.view = CLO_HOST_VIEW_AUTO;
+	c.mem_bytes = 1ULL << 32;
+	CHECK_ERR(clo_host_create(&c, &host), -ENOMEM);
 }
 
 TEST(vm_arguments)

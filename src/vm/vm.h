@@ -39,9 +39,12 @@ struct clo_vcpu {
 	bool hypercall_pending; /* [owner thread] */
 };
 
+/* A file of the VM; or, when it was closed with pages still pinned, what is left to report of it. */
 struct clo_vm_gmem {
 	struct clo_vm_gmem *next;
 	struct clo_gmem *gmem;
+	uint64_t lost;
+	char holder[32];
 };
 
 struct clo_vm_listener {
@@ -51,7 +54,7 @@ struct clo_vm_listener {
 
 struct clo_vm {
 	struct clo_host *host;
-	struct clo_vm *next; /* [host->lock] */
+	struct clo_vm *next, *prev; /* [host->lock] */
 	const struct clo_trust_ops *trust;
 	uint32_t id;
 	uint32_t attr_owner;
@@ -64,7 +67,8 @@ struct clo_vm {
 	struct clo_rangelock ranges; /* conversions of gfns, CLO_ATTR_OWNER_VM */
 	struct clo_mutex lock;
 	struct clo_vcpu *vcpus;     /* [lock] */
-	struct clo_vm_gmem *gmems;  /* [lock] */
+	struct clo_vm_gmem *gmems;  /* [lock] open */
+	struct clo_vm_gmem *lossy;  /* [lock] closed with pages pinned */
 	struct clo_rwlock dma_lock; /* shared by each conversion, exclusive to add and remove */
 	struct clo_vm_listener *listeners; /* [dma_lock] */
 	void (*prepare_inaccessible)(void *arg, uint64_t gpa, uint64_t npages);
