@@ -16,22 +16,30 @@ struct report_walk {
 	struct clo_leak_report *out;
 };
 
-/* Add @npages at @gfn to the list; runs of the same kind and holder that touch are one entry. */
-static void add_leak(struct clo_leak_report *out, uint64_t gfn, const char *what,
+/* Does one more page at @gpa continue @last? Pages without a gpa are one entry. */
+static bool continues(const struct clo_leak *last, uint64_t gpa)
+{
+	if (last->gpa == CLO_NO_GPA || gpa == CLO_NO_GPA)
+		return last->gpa == gpa;
+	return last->gpa + (last->npages << CLO_PAGE_SHIFT) == gpa;
+}
+
+/* Add @npages at @gpa to the list; runs of the same kind and holder that touch are one entry. */
+static void add_leak(struct clo_leak_report *out, uint64_t gpa, uint64_t npages, const char *what,
 		     const char *holder)
 {
 	struct clo_leak *last = out->leak_count ? &out->leaks[out->leak_count - 1] : NULL;
 
 	if (last && last->what == what && strcmp(last->holder, holder) == 0 &&
-	    last->gpa + (last->npages << CLO_PAGE_SHIFT) == gfn << CLO_PAGE_SHIFT) {
-		last->npages++;
+	    continues(last, gpa)) {
+		last->npages += npages;
 		return;
 	}
 	if (out->leak_count == CLO_ARRAY_SIZE(out->leaks))
 		return;
 	last = &out->leaks[out->leak_count++];
-	last->gpa = gfn << CLO_PAGE_SHIFT;
-	last->npages = 1;
+	last->gpa = gpa;
+	last->npages = npages;
 	last->what = what;
 	snprintf(last->holder, sizeof(last->holder), "%s", holder);
 }
@@ -40,61 +48,84 @@ static const char twice[] = "backed twice";
 static const char pinned[] = "pinned";
 static const char lost[] = "frame lost";
 
-static void report_frame(struct report_walk *w, struct clo_gmem *g, uint64_t index, uint64_t gfn,
-			 bool resident)
+static void report_pins(struct report_walk *w, struct clo_gmem *g, uint64_t index, uint64_t gpa,
+			uint64_t pins)
 {
-	struct clo_frame_info f;
-	struct clo_pfn pfn;
+	char holder[sizeof(w->out->leaks[0].holder)] = "";
 
-	if (!clo_gmem_pfn(g, index, &pfn))
-		return;
-	f = clo_frame_get(w->vm->host->db, pfn);
-	if (f.state == CLO_FRAME_FREE)
-		return;
-	if (f.state == CLO_FRAME_LEAKED) {
-		w->out->frames_lost++;
-		add_leak(w->out, gfn, lost, "");
-		return;
-	}
-	if (resident) {
-		w->out->backed_twice++;
-		add_leak(w->out, gfn, twice, "");
-	}
-	if (f.pins) {
-		char holder[sizeof(w->out->leaks[0].holder)] = "";
-
-		(void)clo_gmem_pin_holder(g, index, holder, sizeof(holder));
-		w->out->pins_left += f.pins;
-		add_leak(w->out, gfn, pinned, holder);
-	}
+	(void)clo_gmem_pin_holder(g, index, holder, sizeof(holder));
+	w->out->pins_left += pins;
+	add_leak(w->out, gpa, 1, pinned, holder);
 }
 
+static void report_frame(struct report_walk *w, struct clo_gmem *g, uint64_t index, uint64_t gfn,
+			 struct clo_pfn pfn, bool resident)
+{
+	struct clo_frame_info f = clo_frame_get(w->vm->host->db, pfn);
+
+	if (f.state == CLO_FRAME_FREE || f.state == CLO_FRAME_LEAKED)
+		return;
+	if (resident) {
+		w->out->backed_twice++;
+		add_leak(w->out, gfn << CLO_PAGE_SHIFT, 1, twice, "");
+	}
+	if (f.pins)
+		report_pins(w, g, index, gfn << CLO_PAGE_SHIFT, f.pins);
+}
+
+/* Only what was allocated: a memslot of TiB with a few pages in it costs no more than these. */
 static int report_slot(void *arg, const struct clo_slot *slot, struct clo_range gfns)
 {
 	struct report_walk *w = arg;
 	struct clo_gmem *g = clo_slot_gmem(slot);
 	bool two_sides = slot->hva.a != 0 && !(slot->flags & CLO_MEMSLOT_GMEM_ONLY);
+	uint64_t first = clo_slot_index(slot, clo_gfn(gfns.start));
+	uint64_t end = first + clo_range_len(gfns);
+	unsigned char vec[CHUNK_PAGES] = { 0 };
+	uint64_t chunk_end = gfns.start;
+	struct clo_pfn pfn;
 
-	if (!g)
-		return 0;
-	for (uint64_t gfn = gfns.start; gfn < gfns.end; gfn += CHUNK_PAGES) {
-		unsigned char vec[CHUNK_PAGES] = { 0 };
-		uint64_t n = gfns.end - gfn < CHUNK_PAGES ? gfns.end - gfn : CHUNK_PAGES;
-		struct clo_pfn pfn;
+	for (uint64_t index = first; g && clo_gmem_next_frame(g, &index, end, &pfn); index++) {
+		uint64_t gfn = gfns.start + (index - first);
 
-		/* Nothing of this window was ever allocated: pass over it. */
-		if (!clo_gmem_pfn(g, clo_slot_index(slot, clo_gfn(gfn)), &pfn) &&
-		    !clo_gmem_pfn(g, clo_slot_index(slot, clo_gfn(gfn + n - 1)), &pfn))
-			continue;
-		/* A part that is not mapped has no resident page: mincore fails and vec stays 0. */
-		if (two_sides)
+		if (two_sides && gfn >= chunk_end) {
+			uint64_t n = gfns.end - gfn < CHUNK_PAGES ? gfns.end - gfn : CHUNK_PAGES;
+
+			/* A part that is not mapped has no resident page: mincore fails then. */
+			memset(vec, 0, sizeof(vec));
 			(void)mincore((void *)(uintptr_t)clo_slot_hva(slot, clo_gfn(gfn)).a,
 				      n << CLO_PAGE_SHIFT, vec);
-		for (uint64_t i = 0; i < n; i++)
-			report_frame(w, g, clo_slot_index(slot, clo_gfn(gfn + i)), gfn + i,
-				     vec[i] & 1);
+			chunk_end = gfn + CHUNK_PAGES;
+		}
+		report_frame(w, g, index, gfn, pfn,
+			     two_sides && (vec[gfn + CHUNK_PAGES - chunk_end] & 1));
 	}
 	return 0;
+}
+
+static void is_shown(void *arg, struct clo_range index, struct clo_range gfns)
+{
+	(void)index;
+	(void)gfns;
+	*(bool *)arg = true;
+}
+
+/* Pinned pages that no memslot shows: the walk over the memslots did not meet them. */
+static void report_unbound(struct report_walk *w, struct clo_gmem *g)
+{
+	uint64_t end = clo_gmem_size(g) >> CLO_PAGE_SHIFT;
+	struct clo_pfn pfn;
+
+	for (uint64_t index = 0; clo_gmem_next_frame(g, &index, end, &pfn); index++) {
+		struct clo_frame_info f = clo_frame_get(w->vm->host->db, pfn);
+		bool shown = false;
+
+		if (f.pins == 0)
+			continue;
+		clo_gmem_for_each_gfn(g, clo_range(index, index + 1), is_shown, &shown);
+		if (!shown)
+			report_pins(w, g, index, CLO_NO_GPA, f.pins);
+	}
 }
 
 void clo_vm_report(struct clo_vm *vm, struct clo_leak_report *out)
@@ -102,10 +133,19 @@ void clo_vm_report(struct clo_vm *vm, struct clo_leak_report *out)
 	struct report_walk w = { .vm = vm, .out = out };
 
 	*out = (struct clo_leak_report){ .undo_failures = clo_stat_get(&vm->undo_failures) };
+	/* It keeps the files of the list open. */
+	clo_mutex_lock(&vm->lock);
 	clo_slots_lock_shared(vm->slots);
 	clo_rcu_read_lock();
 	for (unsigned as = 0; as < vm->trust->as_count; as++)
 		(void)clo_slots_for_each(vm->slots, as, clo_range(0, UINT64_MAX), report_slot, &w);
 	clo_rcu_read_unlock();
+	for (struct clo_vm_gmem *f = vm->gmems; f; f = f->next)
+		report_unbound(&w, f->gmem);
 	clo_slots_unlock(vm->slots);
+	for (struct clo_vm_gmem *f = vm->lossy; f; f = f->next) {
+		out->frames_lost += f->lost;
+		add_leak(out, CLO_NO_GPA, f->lost, lost, f->holder);
+	}
+	clo_mutex_unlock(&vm->lock);
 }

@@ -179,3 +179,67 @@ TEST(a_file_closed_while_bound)
 	CHECK_EQ(eng_load(&e, 0, 0, &v), 1);
 	eng_close(&e);
 }
+
+TEST(pins_that_no_memslot_shows_are_reported)
+{
+	struct clo_leak_report r;
+	struct clo_gmem *second;
+	struct clo_gmem_pin *p;
+	struct eng e;
+
+	eng_open(&e, in_place);
+	CHECK_OK(clo_gmem_create_for(e.vm, 8 * E_PAGE, CLO_GMEM_MMAP | CLO_GMEM_INIT_SHARED, 0,
+				     &second));
+	CHECK_OK(clo_vm_pin(second, 2 * E_PAGE, 3 * E_PAGE, "vhost", &p, NULL));
+	clo_vm_report(e.vm, &r);
+	CHECK_EQ(r.pins_left, 3);
+	CHECK_EQ(r.leak_count, 1);
+	CHECK_EQ(r.leaks[0].gpa, CLO_NO_GPA);
+	CHECK_EQ(r.leaks[0].npages, 3);
+	CHECK_STR(r.leaks[0].holder, "vhost");
+	clo_gmem_unpin(p);
+	eng_close(&e);
+}
+
+/* A VMM closes its files, then destroys the VM: what it forgot to unpin is in the report still. */
+TEST(frames_lost_by_a_close_are_reported)
+{
+	struct clo_leak_report r;
+	struct clo_gmem_pin *p;
+	struct eng e;
+
+	eng_open(&e, in_place);
+	CHECK_OK(clo_vm_pin(e.gmem, 4 * E_PAGE, 2 * E_PAGE, "vfio0", &p, NULL));
+	clo_gmem_close(e.gmem);
+	clo_gmem_unpin(p); /* too late */
+	clo_vm_destroy(e.vm, &r);
+	CHECK_EQ(r.pins_left, 0);
+	CHECK_EQ(r.frames_lost, 2);
+	CHECK_EQ(r.leak_count, 1);
+	CHECK_EQ(r.leaks[0].gpa, CLO_NO_GPA);
+	CHECK_EQ(r.leaks[0].npages, 2);
+	CHECK_STR(r.leaks[0].what, "frame lost");
+	CHECK_STR(r.leaks[0].holder, "vfio0");
+	CHECK_OK(clo_host_destroy(e.host));
+	CHECK_EQ(clo_alloc_live(), e.live);
+}
+
+/* Would take minutes if empty pages were looked at one by one. */
+TEST(a_sparse_guest_is_reported_at_once)
+{
+	struct eng_config c = in_place;
+	struct clo_leak_report r;
+	struct clo_gmem_pin *p;
+	struct eng e;
+
+	c.pages = (1ULL << 40) / E_PAGE;
+	eng_open(&e, c);
+	CHECK_OK(eng_store(&e, 0, 0, 1));
+	CHECK_OK(clo_vm_pin(e.gmem, (1ULL << 40) - E_PAGE, E_PAGE, "vfio0", &p, NULL));
+	for (unsigned i = 0; i < 1000; i++)
+		clo_vm_report(e.vm, &r);
+	CHECK_EQ(r.pins_left, 1);
+	CHECK_EQ(r.leaks[0].gpa, E_GPA + (1ULL << 40) - E_PAGE);
+	clo_gmem_unpin(p);
+	eng_close(&e);
+}
