@@ -265,13 +265,14 @@ static uint64_t next_wanted(struct clo_view_set *vs, struct clo_range r)
 	clo_rwlock_rdlock(&vs->lock);
 	for (struct view_map *m = vs->maps; m; m = m->next_in_set) {
 		struct clo_range x = clo_range_clip(r, m->r);
-		struct clo_range run;
+		uint64_t end = x.end - m->r.start;
+		uint64_t at;
 
 		if (x.start == x.end)
 			continue;
-		run = next_run(m, m->want, x, true);
-		if (run.start < run.end && run.start < best)
-			best = run.start;
+		at = next_bit(m->want, x.start - m->r.start, end, true);
+		if (at < end && m->r.start + at < best)
+			best = m->r.start + at;
 	}
 	clo_rwlock_unlock(&vs->lock);
 	return best;
@@ -291,6 +292,9 @@ static int remap_settle(struct clo_view_set *vs, struct clo_range r)
 		/* Gone private or away meanwhile: no failure of this call. */
 		if (ret && ret != -EACCES && ret != -ERANGE && first == 0)
 			first = ret;
+		/* Nor is there memory for the next page. */
+		if (ret == -ENOMEM)
+			return first;
 		r.start++;
 	}
 }
