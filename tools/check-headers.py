@@ -16,7 +16,8 @@ BUILDS = {
     "explore": ["-DCLO_TEST=1", "-DCLO_SYNC_EXPLORE=1"],
 }
 # Headers of one build of sync only; the other build is expected to leave them out.
-ONE_BUILD = {"src/sync/sync_threads.h": ("product", "test")}
+ONE_BUILD = {"src/sync/sync_threads.h": ("product", "test"),
+             "src/cli/explore_main.h": ("explore",)}
 
 
 def builds_of(name):

@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * explore/main_options.c - the options of cloister-explore.
+ * cli/explore_options.c - the options of cloister-explore.
  */
 #include "explore_main.h"
 
 #include <errno.h>
 #include <getopt.h>
-#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -37,13 +36,6 @@ void explore_print_help(void)
 }
 /* clang-format on */
 
-void explore_print_json(struct json_object *o)
-{
-	puts(json_object_to_json_string_ext(o, JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_SPACED |
-						       JSON_C_TO_STRING_NOSLASHESCAPE));
-	json_object_put(o);
-}
-
 void explore_print_breaks(bool json)
 {
 	struct json_object *all = json_object_new_array();
@@ -60,7 +52,7 @@ void explore_print_breaks(bool json)
 			printf("  %-16s %s\n", name, help);
 	}
 	if (json)
-		explore_print_json(all);
+		cli_print_json(all);
 	else
 		json_object_put(all);
 }
@@ -74,42 +66,15 @@ static bool parse_number(const char *text, uint64_t max, uint64_t *out)
 	return errno == 0 && *text >= '0' && *text <= '9' && *end == '\0' && *out <= max;
 }
 
-static int usage(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
-static int usage(const char *fmt, ...)
-{
-	va_list ap;
-
-	fputs("cloister explore: ", stderr);
-	va_start(ap, fmt);
-	vfprintf(stderr, fmt, ap);
-	va_end(ap);
-	fputs("\nTry 'cloister explore --help'.\n", stderr);
-	return -1;
-}
-
 static int set_break(const char *name)
 {
 	enum clo_break b = clo_break_parse(name);
 
 	if (b == CLO_BREAK_COUNT || b == CLO_BREAK_NONE)
-		return usage("--break: no '%s'; --breaks lists what there is", name);
+		return cli_usage_error("explore", "--break: no '%s'; --breaks lists what there is",
+				       name);
 	clo_break_set(b, true);
 	return 0;
-}
-
-/* What getopt_long() called '?' or ':'. */
-static int bad_option(char **argv)
-{
-	const char *arg = argv[optind - 1];
-	int name = (int)strcspn(arg, "=");
-
-	if (optopt == 0)
-		return usage("unknown option '%.*s'", name, arg);
-	if (arg[0] == '-' && arg[1] == '-' && arg[name] == '=')
-		return usage("option '%.*s' takes no value", name, arg);
-	if (arg[0] == '-' && arg[1] == '-')
-		return usage("option '%s' needs a value", arg);
-	return usage("unknown option '-%c'", optopt);
 }
 
 static int one_option(struct explore_options *o, int c, char **argv)
@@ -119,13 +84,15 @@ static int one_option(struct explore_options *o, int c, char **argv)
 	switch (c) {
 	case 'p':
 		if (!parse_number(optarg, MAX_PREEMPTIONS, &n))
-			return usage("--preemptions wants a number up to %u, not '%s'",
-				     MAX_PREEMPTIONS, optarg);
+			return cli_usage_error("explore",
+					       "--preemptions wants a number up to %u, not '%s'",
+					       MAX_PREEMPTIONS, optarg);
 		o->cfg.preemptions = (unsigned)n;
 		return 0;
 	case 'm':
 		if (!parse_number(optarg, UINT64_MAX, &o->cfg.max_runs) || o->cfg.max_runs == 0)
-			return usage("--max-runs wants a number from 1, not '%s'", optarg);
+			return cli_usage_error(
+				"explore", "--max-runs wants a number from 1, not '%s'", optarg);
 		return 0;
 	case 'b':
 		return set_break(optarg);
@@ -151,7 +118,7 @@ static int one_option(struct explore_options *o, int c, char **argv)
 		o->help = true;
 		return 0;
 	default:
-		return bad_option(argv);
+		return cli_bad_option("explore", argv);
 	}
 }
 
@@ -175,16 +142,17 @@ int explore_parse_options(struct explore_options *o, int argc, char **argv)
 	opterr = 0;
 	while ((c = getopt_long(argc, argv, ":h", options, NULL)) != -1) {
 		if (one_option(o, c, argv))
-			return -1;
+			return CLI_USAGE;
 	}
 	if (o->help || o->breaks)
 		return 0;
 	if (o->json && (o->replay || o->canonical))
-		return usage("%s prints text: it has no JSON form",
-			     o->replay ? "--replay" : "--canonical");
+		return cli_usage_error("explore", "%s prints text: it has no JSON form",
+				       o->replay ? "--replay" : "--canonical");
 	if (optind == argc)
-		return usage("no litmus file named");
+		return cli_usage_error("explore", "no litmus file named");
 	if (o->replay && argc - optind > 1)
-		return usage("--replay is about one file, not %d", argc - optind);
+		return cli_usage_error("explore", "--replay is about one file, not %d",
+				       argc - optind);
 	return 0;
 }

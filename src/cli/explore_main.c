@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * explore/main.c - cloister-explore: litmus files in every interleaving. Reached as `cloister
- * explore`.
+ * cli/explore_main.c - cloister-explore: litmus files in every interleaving. Reached as `cloister
+ * explore`; a program of its own, because it is linked with the explorer's build of the engine.
  */
 #include "explore_main.h"
 
@@ -9,10 +9,8 @@
 #include "litmus/litmus.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <getopt.h>
 #include <inttypes.h>
-#include <json-c/json.h>
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
@@ -237,7 +235,7 @@ static int not_run(const char *path, const struct subject *s, int ret)
 {
 	fprintf(stderr, "%s: %s%s%s\n", path, strerror(ret ? -ret : -s->setup_error),
 		*s->why ? ": " : "", s->why);
-	return EXIT_USAGE;
+	return CLI_USAGE;
 }
 
 static struct subject *new_subject(void)
@@ -258,11 +256,11 @@ static int explore_file(struct explore_options *o, const char *path, struct json
 	const char *term = getenv("TERM");
 	struct clo_explore_result r;
 	struct clo_litmus *p = NULL;
-	int ret = s ? read_file(path, &p) : -ENOMEM, status = EXIT_OK;
+	int ret = s ? read_file(path, &p) : -ENOMEM, status = CLI_OK;
 
 	if (ret) {
 		free(s);
-		return EXIT_USAGE;
+		return CLI_USAGE;
 	}
 	s->p = p;
 	if (o->canonical) {
@@ -284,7 +282,7 @@ static int explore_file(struct explore_options *o, const char *path, struct json
 		else
 			print_text(&prog, o, path, s, &r);
 		if (r.verdict != CLO_EXPLORE_HOLDS || never_seen(s) >= 0)
-			status = EXIT_FINDING;
+			status = CLI_FINDING;
 	}
 	if (ret == 0)
 		clo_explore_release(&r);
@@ -303,12 +301,11 @@ static int replay_file(struct explore_options *o, const char *path)
 	struct clo_explore_switch *schedule = NULL;
 	struct clo_litmus *p = NULL;
 	uint32_t count;
-	int ret = s ? clo_explore_parse(o->replay, &schedule, &count) : -ENOMEM,
-	    status = EXIT_USAGE;
+	int ret = s ? clo_explore_parse(o->replay, &schedule, &count) : -ENOMEM, status = CLI_USAGE;
 
 	if (ret == -ENOMEM) {
 		free(s);
-		return EXIT_USAGE;
+		return CLI_USAGE;
 	}
 	if (ret) {
 		fprintf(stderr,
@@ -316,7 +313,7 @@ static int replay_file(struct explore_options *o, const char *path)
 			"it, not '%s'\n",
 			o->replay);
 		free(s);
-		return EXIT_USAGE;
+		return CLI_USAGE;
 	}
 	ret = read_file(path, &p);
 	if (ret == 0) {
@@ -325,7 +322,7 @@ static int replay_file(struct explore_options *o, const char *path)
 		if (ret || s->setup_error)
 			status = not_run(path, s, ret);
 		else
-			status = s->violated || !s->ended ? EXIT_FINDING : EXIT_OK;
+			status = s->violated || !s->ended ? CLI_FINDING : CLI_OK;
 		clo_litmus_free(p);
 	}
 	free(schedule);
@@ -333,32 +330,10 @@ static int replay_file(struct explore_options *o, const char *path)
 	return status;
 }
 
-/* A descriptor 0, 1 or 2 that is closed must not become one of the engine's. Opened the wrong way
- * round, so that using it is an error like using a closed one. */
-static void output_begin(void)
-{
-	static const int wrong_way[] = { O_WRONLY, O_RDONLY, O_RDONLY };
-
-	for (int fd = 0; fd < 3; fd++) {
-		if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", wrong_way[fd]) != fd)
-			_exit(EXIT_USAGE);
-	}
-}
-
-static int output_end(int status)
-{
-	bool failed = ferror(stdout) != 0;
-
-	if (fclose(stdout) == 0 && !failed)
-		return status;
-	fputs("cloister explore: the output could not be written\n", stderr);
-	return EXIT_USAGE;
-}
-
 static int explore_files(struct explore_options *o, int argc, char **argv)
 {
 	struct json_object *all = json_object_new_array();
-	int status = EXIT_OK;
+	int status = CLI_OK;
 
 	for (int i = optind; i < argc; i++) {
 		int s = o->replay ? replay_file(o, argv[i]) : explore_file(o, argv[i], all);
@@ -366,7 +341,7 @@ static int explore_files(struct explore_options *o, int argc, char **argv)
 		status = s > status ? s : status;
 	}
 	if (o->json)
-		explore_print_json(all);
+		cli_print_json(all);
 	else
 		json_object_put(all);
 	return status;
@@ -375,16 +350,16 @@ static int explore_files(struct explore_options *o, int argc, char **argv)
 int main(int argc, char **argv)
 {
 	struct explore_options o = { .cfg = { .preemptions = EXPLORE_PREEMPTIONS } };
-	int status = EXIT_OK;
+	int status = CLI_OK;
 
-	output_begin();
+	cli_output_begin();
 	if (explore_parse_options(&o, argc, argv))
-		status = EXIT_USAGE;
+		status = CLI_USAGE;
 	else if (o.help)
 		explore_print_help();
 	else if (o.breaks)
 		explore_print_breaks(o.json);
 	else
 		status = explore_files(&o, argc, argv);
-	return output_end(status);
+	return cli_output_end(status);
 }
