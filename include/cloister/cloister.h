@@ -144,23 +144,21 @@ struct clo_leak_report {
 	struct clo_leak leaks[16];
 };
 /*
- * Look at all memslots and files of a VM: residency by mincore(2), a walk over the pages of files
- * that have memory. Memslot changes wait meanwhile; vCPUs do not, so the counts are no atomic
- * snapshot.
+ * Look at all memslots and files of a VM (residency by mincore(2), pages that have memory). Memslot
+ * changes wait meanwhile; vCPUs do not, so the counts are no atomic snapshot.
  */
 CLO_API void clo_vm_report(struct clo_vm *vm, struct clo_leak_report *out);
 /*
  * Destroy: no vCPU of it may be running. Closes its guest_memfds that are still open; its vCPUs and
  * listeners are gone. report (may be NULL) is filled just before, as by clo_vm_report(). Pinned
- * frames count as leaked until the host goes; until then a pin may still be given back, and not
- * after.
+ * frames count as leaked until the host goes; a pin must be given back before that.
  */
 CLO_API void clo_vm_destroy(struct clo_vm *vm, struct clo_leak_report *report);
 
 struct clo_vm_stats {
 	uint64_t faults, faults_fixed, faults_retried, fault_exits;
 	uint64_t conversions, converted_pages, conversions_failed;
-	uint64_t moved_leaves; /* conversions that needed no zap (mail 4) */
+	uint64_t moved_leaves; /* leaves of converted pages that needed no zap (mail 4) */
 	uint64_t zaps[16];     /* leaves removed, by reason; names: clo_zap_reason_text() */
 	uint64_t shootdowns, ipis;
 	uint64_t table_pages;

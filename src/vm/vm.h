@@ -39,7 +39,7 @@ struct clo_vcpu {
 	bool hypercall_pending; /* [owner thread] */
 };
 
-/* A file of the VM; or, when it was closed with pages still pinned, what is left to report of it. */
+/* A file of the VM; or, when it was closed with pages pinned, what is left to report of it. */
 struct clo_vm_gmem {
 	struct clo_vm_gmem *next;
 	struct clo_gmem *gmem;
