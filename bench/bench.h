@@ -20,8 +20,7 @@ struct bench;
 
 /* Reads the command line; ends the program when it is wrong. Prints the head of the table. */
 struct bench *bench_start(int argc, char **argv, const char *title);
-/* Prints what --json has gathered and frees all. The exit status: 0, also when targets are missed.
- */
+/* Prints what --json has gathered and frees all. Status: 0, also when targets are missed. */
 int bench_finish(struct bench *b);
 bool bench_quick(const struct bench *b);
 /* May rows of this name be printed? Ask before a costly preparation; rows ask themselves. */

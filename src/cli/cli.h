@@ -25,8 +25,8 @@ struct cli_command {
 	const char *args;    /* synopsis behind the name */
 	const char *summary; /* one line */
 	const char *help;    /* paragraphs for --help */
-	int (*run)(const struct cli_options *opt, int argc,
-		   char **argv); /* argv[0] is the subcommand */
+	/* argv[0] is the subcommand. */
+	int (*run)(const struct cli_options *opt, int argc, char **argv);
 };
 
 int cli_demo(const struct cli_options *opt, int argc, char **argv);
@@ -40,14 +40,11 @@ int cli_usage_error(const char *command, const char *fmt, ...)
 	__attribute__((format(printf, 2, 3)));
 /* What getopt_long() called '?' or ':' with opterr 0, in words; returns CLI_USAGE. */
 int cli_bad_option(const char *command, char **argv);
-/* For commands without options: at most @most arguments, then from optind on. CLI_OK, or CLI_USAGE
- * after a message. */
+/* For commands without options: at most @most arguments. CLI_OK, or CLI_USAGE after a message. */
 int cli_only_args(int argc, char **argv, int most);
-/* One line on a terminal, overwritten by the next; NULL ends it. Nothing when stderr is no
- * terminal. */
+/* One line, overwritten by the next; NULL ends it. Nothing when stderr is no terminal. */
 void cli_progress(const struct cli_options *opt, const char *text);
-/* Before the first file is opened: a descriptor 0, 1 or 2 that is closed must not become one of the
- * engine's. */
+/* Before the first open: a closed descriptor 0, 1 or 2 must not become one of the engine's. */
 void cli_output_begin(void);
 /* Flush; CLI_USAGE after a message when the output could not be written, else @status. */
 int cli_output_end(int status);
@@ -64,8 +61,8 @@ struct cli_table {
 void cli_table_init(struct cli_table *t, const char *const *heads, unsigned columns);
 void cli_table_row(struct cli_table *t, const char *const *cells);
 void cli_table_print(const struct cli_table *t, FILE *out);
-struct json_object *
-cli_table_json(const struct cli_table *t); /* array of objects, keys are the heads */
+/* Array of objects, keys are the heads. */
+struct json_object *cli_table_json(const struct cli_table *t);
 void cli_table_free(struct cli_table *t);
 
 #endif

@@ -70,8 +70,7 @@ static int one_run(const struct clo_litmus *p, const struct run_options *ro,
 	return ret;
 }
 
-/* Conditions "sometimes" that no run met: on threads that is not a finding, a race may just be
- * rare. */
+/* Conditions "sometimes" that no run met: on threads no finding, a race may just be rare. */
 static unsigned unmet(const struct clo_litmus *p, const struct outcome_of_file *o, uint32_t *mask)
 {
 	unsigned n = 0;

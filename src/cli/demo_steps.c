@@ -138,8 +138,7 @@ int demo_sharing(struct demo *d)
 	for (uint64_t off = 0; off < SHARED_BYTES; off += PAGE) {
 		uint64_t word = 0, answer;
 
-		/* The policy of this VM type preserves content: the host finds what the guest left
-		 * for it. */
+		/* The policy preserves content: the host finds what the guest left for it. */
 		if (host_word(d, off, &word, false) || word != word_of(a, DEMO_GPA + off))
 			return demo_fail(d, "the host sees other bytes at offset %#" PRIx64, off);
 		answer = ~word;

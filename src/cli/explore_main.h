@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* cli/explore_main.h - the program cloister-explore: its options, and what it prints without a
- * file. */
+/* cli/explore_main.h - cloister-explore: its options, and what it prints without a file. */
 #ifndef CLO_CLI_EXPLORE_MAIN_H
 #define CLO_CLI_EXPLORE_MAIN_H
 

@@ -25,13 +25,14 @@
 
 struct clo_explore_program {
 	void *arg;
-	/* The main thread of a run: builds the state (clo_sched_quiet), creates the threads, joins
-	 * them, and tears down (quiet again). */
+	/*
+	 * The main thread of a run: builds the state (clo_sched_quiet), creates the threads, joins
+	 * them, and tears down (quiet again).
+	 */
 	void (*run)(void *arg);
-	/* After each step, may be NULL: 0, or -EUCLEAN with *@invariant ("I5") and @why. No
-	 * waiting. */
+	/* After each step, without waiting: 0, or -EUCLEAN with *@invariant ("I5") and @why. */
 	int (*check)(void *arg, const char **invariant, char *why, size_t size);
-	/* After a run that ended, may be NULL: the same. */
+	/* After a run that ended: the same. Either may be NULL. */
 	int (*judge)(void *arg, const char **invariant, char *why, size_t size);
 };
 
@@ -51,8 +52,7 @@ enum clo_explore_verdict {
 	CLO_EXPLORE_INCOMPLETE, /* the limit of runs, or progress, ended the search */
 };
 
-/* A choice that differs from "go on with the same thread, else the lowest". A schedule is a list of
- * them: short, and a replay id. */
+/* A choice that is not the default one. A schedule is a list of them: short, and a replay id. */
 struct clo_explore_switch {
 	uint32_t step;
 	uint32_t thread;
@@ -70,8 +70,7 @@ struct clo_explore_result {
 	uint32_t schedule_count;
 };
 
-/* -ENOMEM, -EINVAL (no run function). The result is valid, and to be released, when 0 is returned.
- */
+/* -ENOMEM, -EINVAL (no run function). 0: the result is valid, and to be released. */
 int clo_explore(const struct clo_explore_program *p, const struct clo_explore_config *cfg,
 		struct clo_explore_result *out) CLO_MUST_USE;
 void clo_explore_release(struct clo_explore_result *r);

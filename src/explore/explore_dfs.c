@@ -43,8 +43,7 @@ uint32_t explore_default(const struct clo_sched_choice *c)
 {
 	if (c->current_can_run && !c->current_yields)
 		return c->current;
-	/* The next one after the current, round: two threads that spin for each other both get
-	 * their turn. */
+	/* The next after the current, round: two that spin for each other both get their turn. */
 	for (uint32_t i = 0; i < c->count; i++) {
 		if (c->threads[i] > c->current)
 			return c->threads[i];

@@ -355,8 +355,7 @@ struct clo_litmus_verdict {
 	uint32_t sometimes; /* bit n: condition n is a "sometimes" and was true in this run */
 	uint8_t thread, op; /* whose result was none of the expected, or CLO_LITMUS_NONE */
 	uint8_t final;      /* the condition that was violated, or CLO_LITMUS_NONE */
-	char outcome[CLO_LITMUS_WHY]; /* named results, "vCPU0:r0=0x7 VMM:c=ok": runs are counted by
-					 it */
+	char outcome[CLO_LITMUS_WHY]; /* named results, "vCPU0:r0=0x7 VMM:c=ok", to count by */
 	char why[CLO_LITMUS_WHY];     /* "" when it holds */
 };
 /* After all threads have ended, before teardown, once. Reads contents through a vCPU of its own. */
@@ -364,8 +363,7 @@ void clo_litmus_judge(struct clo_litmus_run *r, struct clo_litmus_verdict *out);
 
 /* ---- Files and counts (litmus_file.c) ---- */
 
-/* Read and parse @path. What is wrong is printed on @err. -errno of opening and reading; as
- * clo_litmus_parse(). */
+/* Read and parse @path; errors are printed on @err. -errno of reading, or of clo_litmus_parse(). */
 int clo_litmus_read(const char *path, struct clo_litmus **out, FILE *err) CLO_MUST_USE;
 
 #define CLO_LITMUS_TALLY_MAX 64

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* litmus/litmus_internal.h - shared by the files of module litmus: words, lexer, parts of the
- * parser. */
+/* litmus/litmus_internal.h - shared by the files of module litmus: words, lexer, parser parts. */
 #ifndef CLO_LITMUS_LITMUS_INTERNAL_H
 #define CLO_LITMUS_LITMUS_INTERNAL_H
 

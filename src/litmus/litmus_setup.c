@@ -88,8 +88,7 @@ static int make_ram(struct clo_litmus_run *r, unsigned slot)
 	r->ram[slot] = clo_alloc_sparse(bytes);
 	if (!r->ram[slot])
 		return -ENOMEM;
-	/* The explorer gives the same addresses again in each run; what is resident must not stay.
-	 */
+	/* The explorer has the same addresses in each run; what is resident must not stay. */
 	(void)madvise(r->ram[slot], bytes, MADV_DONTNEED);
 	return 0;
 }

@@ -349,8 +349,7 @@ static bool wanted(const struct test_case *t, char **filters, int count)
 	return count == 0;
 }
 
-/* A whole number from text of the environment or the command line; anything else ends the program.
- */
+/* A whole number from the environment or the command line; anything else ends the program. */
 static uint64_t number_of(const char *what, const char *text)
 {
 	char *end;
