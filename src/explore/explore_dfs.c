@@ -16,6 +16,7 @@
 
 #define DEFAULT_STEPS 20000U
 #define PROGRESS_RUNS 1024U
+#define PASSED_MAX    2U
 
 struct frame {
 	uint32_t step;
@@ -35,6 +36,7 @@ struct search {
 	size_t depth, cap; /* frames in use */
 	size_t at;         /* frames passed in this run */
 	unsigned bound;
+	uint32_t passed[CLO_SCHED_THREADS]; /* see fair() */
 	bool no_memory;
 	bool cut; /* an alternative was left out because of the bound */
 };
@@ -74,6 +76,34 @@ static struct frame *push(struct search *s)
 	return &s->stack[s->depth++];
 }
 
+/*
+ * A thread that spins costs no preemption to leave, so threads that spin could be tried one after
+ * the other for ever while the one they wait for stands still. That is no finding (a real scheduler
+ * gives it its turn), and without an end. So a thread that could have gone on when others came out
+ * of their spins, PASSED_MAX times since its own last step, goes before those.
+ */
+static void note_yield(struct search *s, const struct clo_sched_choice *c)
+{
+	if (!c->current_yields)
+		return;
+	for (uint32_t i = 0; i < c->count; i++)
+		s->passed[c->threads[i]]++;
+	s->passed[c->current] = 0;
+}
+
+static uint64_t fair(const struct search *s, uint64_t mask)
+{
+	uint64_t first = 0;
+
+	for (uint64_t rest = mask; rest; rest &= rest - 1) {
+		uint32_t t = (uint32_t)__builtin_ctzll(rest);
+
+		if (s->passed[t] > PASSED_MAX)
+			first |= 1ULL << t;
+	}
+	return first ? first : mask;
+}
+
 /* Is there a reason to run another thread here? */
 static bool is_choice(const struct search *s, const struct clo_sched_choice *c)
 {
@@ -91,6 +121,7 @@ static int choose(void *arg, const struct clo_sched_choice *c)
 	uint32_t by_default = explore_default(c), used;
 	struct frame *f;
 
+	note_yield(s, c);
 	if (!is_choice(s, c))
 		return (int)by_default;
 	used = s->at ? s->stack[s->at - 1].preemptions : 0;
@@ -116,6 +147,8 @@ static int choose(void *arg, const struct clo_sched_choice *c)
 		.preemptions = used,
 		.costs = c->current_can_run && !c->current_yields,
 	};
+	if (c->current_yields)
+		f->left &= fair(s, mask_of(c));
 	if (f->costs && used >= s->bound) {
 		s->cut |= f->left != 0;
 		f->left = 0;
@@ -127,6 +160,7 @@ static int on_step(void *arg, const struct clo_sched_step *step)
 {
 	struct search *s = arg;
 
+	s->passed[step->thread] = 0;
 	explore_objects_note(&s->objects, step->thread, &step->op);
 	if (!s->p->check)
 		return 0;
@@ -213,6 +247,7 @@ static int one_run(struct search *s)
 	int ret;
 
 	s->at = 0;
+	memset(s->passed, 0, sizeof(s->passed));
 	ret = clo_sched_run(&sc, s->p->run, s->p->arg, &r);
 	if (ret)
 		return ret;

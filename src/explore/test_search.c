@@ -10,12 +10,14 @@
 #include <string.h>
 
 #define THREADS 2U
+#define MOST    3U
 
 struct toy {
 	struct clo_a32 value;
-	struct clo_a32 own[THREADS]; /* used by one thread each */
+	struct clo_a32 own[MOST]; /* written by one thread each */
 	struct clo_mutex a, b;
 	void *(*body)(void *arg);
+	unsigned threads;
 	uint32_t end;
 };
 
@@ -58,24 +60,41 @@ static void *cross_locks(void *arg)
 	return NULL;
 }
 
+/* Two spin for the third, and each turn wakes the other. */
+static void *wait_for_the_last(void *arg)
+{
+	struct toy_arg *a = arg;
+
+	if (a->self == MOST - 1) {
+		clo_a32_add(&a->t->own[a->self], 1);
+		clo_a32_set(&a->t->value, THREADS);
+	}
+	while (clo_a32_get(&a->t->value) == 0) {
+		clo_a32_add(&a->t->own[a->self], 1);
+		clo_relax();
+	}
+	return NULL;
+}
+
 static void run(void *arg)
 {
 	struct toy *t = arg;
-	struct clo_thread thread[THREADS];
-	struct toy_arg a[THREADS];
+	struct clo_thread thread[MOST];
+	struct toy_arg a[MOST];
 	void *(*body)(void *) = t->body;
+	unsigned threads = t->threads;
 
-	*t = (struct toy){ .body = body };
+	*t = (struct toy){ .body = body, .threads = threads };
 	clo_sched_quiet(true);
 	clo_mutex_init(&t->a, CLO_RANK_LEAF, "a");
 	clo_mutex_init(&t->b, CLO_RANK_LEAF, "b");
-	for (unsigned i = 0; i < THREADS; i++) {
+	for (unsigned i = 0; i < threads; i++) {
 		a[i] = (struct toy_arg){ t, i };
 		if (clo_thread_create(&thread[i], body, &a[i]))
 			clo_sched_stop(1);
 	}
 	clo_sched_quiet(false);
-	for (unsigned i = 0; i < THREADS; i++)
+	for (unsigned i = 0; i < threads; i++)
 		clo_thread_join(&thread[i]);
 	clo_sched_quiet(true);
 	t->end = clo_a32_get(&t->value);
@@ -105,6 +124,7 @@ static struct clo_explore_result search(void *(*body)(void *), const struct clo_
 	struct clo_explore_result r;
 
 	the_toy.body = body;
+	the_toy.threads = THREADS;
 	CHECK_OK(clo_explore(&p, cfg, &r));
 	return r;
 }
@@ -146,6 +166,20 @@ TEST(a_hang_is_i7)
 
 	CHECK_EQ(r.verdict, CLO_EXPLORE_VIOLATED);
 	CHECK_STR(r.invariant, "I7");
+	clo_explore_release(&r);
+}
+
+TEST(threads_that_spin_do_not_starve_the_one_they_wait_for)
+{
+	struct clo_explore_program p = { .arg = &the_toy, .run = run, .judge = two };
+	struct clo_explore_config cfg = { .preemptions = 2 };
+	struct clo_explore_result r;
+
+	the_toy.body = wait_for_the_last;
+	the_toy.threads = MOST;
+	CHECK_OK(clo_explore(&p, &cfg, &r));
+	CHECK_EQ(r.verdict, CLO_EXPLORE_HOLDS);
+	CHECK_LT(r.longest, 200U);
 	clo_explore_release(&r);
 }
 
@@ -208,6 +242,7 @@ TEST(a_schedule_that_does_not_fit_says_so)
 
 	CHECK(f != NULL);
 	the_toy.body = add_twice;
+	the_toy.threads = THREADS;
 	CHECK_OK(clo_explore_print(&p, &cfg, &far, 1, false, f));
 	fclose(f);
 	CHECK(strstr(text, "1 of the schedule's 1 switches did not fit") != NULL);
