@@ -343,8 +343,8 @@ struct clo_convert {
  * ranges run in parallel; memslot changes wait.
  * -EINVAL: size 0, flags, alignment, empty, wrap, no private memory; memslots show two parts of one
  * huge page that do not touch: convert them one at a time. -ENOENT: to private, and some page has
- * no guest_memfd memslot. -EAGAIN: pinned. -ENOMEM. Else what a listener or the prepare hook
- * returned, or EHWPOISON. On failure stage-2 leaves may have to be faulted in again.
+ * no guest_memfd memslot. -EAGAIN: pinned. -ENOMEM. -EHWPOISON, if a listener is to be
+ * told of it. Else what a listener returned. On failure stage-2 leaves may have to fault in again.
  */
 CLO_API int clo_vm_convert(struct clo_vm *vm, struct clo_convert *c) CLO_CHECKED;
 

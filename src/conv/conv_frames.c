@@ -34,6 +34,8 @@ void conv_frames_release(struct conv_seg *seg)
 {
 	if (seg->locked && seg->locked != seg->locked_inline)
 		clo_free_sparse(seg->locked, words_of(seg) * sizeof(uint64_t));
+	if (seg->made)
+		clo_free_sparse(seg->made, words_of(seg) * sizeof(uint64_t));
 	clo_free(seg->content);
 }
 
@@ -90,11 +92,99 @@ void conv_frames_unlock(struct conv_seg *seg)
 		clo_page_unlock(db, pfn_of(seg, index));
 }
 
+static bool is_marked(const uint64_t *map, const struct conv_seg *seg, uint64_t index)
+{
+	uint64_t bit = index - seg->work.start;
+
+	return map && (map[bit / 64] >> bit % 64 & 1);
+}
+
+/* A page that this conversion has made, locked, and that nobody has: as if it had never been. */
+static void unmake(struct conv_seg *seg, uint64_t index)
+{
+	struct clo_pagedb *db = clo_gmem_pagedb(seg->g);
+	struct clo_pfn pfn = pfn_of(seg, index);
+	int ret = clo_page_step(db, pfn, CLO_FRAME_FREE_OP);
+
+	assert(ret == 0);
+	(void)ret;
+	clo_page_discard(db, pfn, 1);
+	mark(seg, index, false);
+}
+
+static void unmake_all(struct conv_seg *seg)
+{
+	FOR_EACH_MARKED (seg, index) {
+		if (is_marked(seg->made, seg, index))
+			unmake(seg, index);
+	}
+}
+
 void conv_frames_forget(struct conv_seg *seg)
 {
+	unmake_all(seg);
 	conv_frames_unlock(seg);
 	FOR_EACH_MARKED (seg, index)
 		mark(seg, index, false);
+}
+
+int conv_frames_make_room(struct conv_seg *seg)
+{
+	seg->made = clo_alloc_sparse(words_of(seg) * sizeof(uint64_t));
+	return seg->made ? 0 : -ENOMEM;
+}
+
+/* Is page @index in a folio of the collection? */
+static bool is_ours(const struct conv_seg *seg, uint64_t index)
+{
+	return is_marked(seg->locked, seg, index) ||
+	       (clo_gmem_order(seg->g) > 0 &&
+		is_marked(seg->locked, seg,
+			  clo_align_down(index, 1ULL << clo_gmem_order(seg->g))) &&
+		clo_frame_get(clo_gmem_pagedb(seg->g), pfn_of(seg, index)).order > 0);
+}
+
+static int make_page(struct conv_seg *seg, uint64_t index)
+{
+	struct clo_pagedb *db = clo_gmem_pagedb(seg->g);
+
+	for (;;) {
+		struct clo_pfn pfn, head;
+		int ret = clo_gmem_make_locked(seg->g, index, &pfn);
+
+		if (ret == 0) {
+			uint64_t bit = index - seg->work.start;
+
+			mark(seg, index, true);
+			seg->made[bit / 64] |= 1ULL << bit % 64;
+		}
+		if (ret != -EEXIST)
+			return ret;
+		/* Somebody who comes too late takes it back before he unlocks it. */
+		if (clo_page_lock(db, pfn, &head)) {
+			clo_page_unlock(db, head);
+			clo_relax();
+		}
+	}
+}
+
+int conv_frames_make(struct conv *c, struct conv_seg *seg, struct clo_range pages)
+{
+	struct clo_pagedb *db = clo_gmem_pagedb(seg->g);
+
+	for (uint64_t at = pages.start; at < pages.end; at++) {
+		int ret = 0;
+
+		if (!is_ours(seg, at))
+			ret = make_page(seg, at);
+		else if (clo_frame_get(db, pfn_of(seg, at)).flags & CLO_FRAME_POISON)
+			ret = -EHWPOISON;
+		if (ret) {
+			conv_fail_at(c, seg->g, at);
+			return ret;
+		}
+	}
+	return 0;
 }
 
 /* Lock and take in the folio that holds @index; returns the index after it. */
@@ -283,8 +373,14 @@ void conv_frames_revert(struct conv_seg *seg)
 
 	FOR_EACH_MARKED (seg, index) {
 		struct clo_pfn pfn = pfn_of(seg, index);
-		int ret = clo_page_step(db, pfn, CLO_FRAME_MAKE_PRIVATE);
+		int ret;
 
+		if (is_marked(seg->made, seg, index)) {
+			unmake(seg, index);
+			at += CLO_PAGE_SIZE;
+			continue;
+		}
+		ret = clo_page_step(db, pfn, CLO_FRAME_MAKE_PRIVATE);
 		assert(ret == 0);
 		(void)ret;
 		if (seg->content)

@@ -37,75 +37,41 @@ static int reserve(struct conv *c)
 		if (ret)
 			conv_fail_at(c, seg->g, seg->index.start);
 	}
-	return ret ? ret : conv_dma_collect_inplace(c);
+	if (ret == 0)
+		ret = conv_dma_collect_inplace(c);
+	for (unsigned i = 0; i < c->seg_count && ret == 0; i++) {
+		struct conv_seg *seg = &c->segs[i];
+
+		/* Else the device gets the VMM's memory, not the file's. */
+		if (!c->to_private && c->dma.range_count &&
+		    (clo_gmem_flags(seg->g) & CLO_GMEM_MMAP))
+			ret = conv_frames_make_room(seg);
+	}
+	return ret;
 }
 
-/* Where a device would meet a file page: for the prepare hook of a folio that has to be made. */
-struct find_gfn {
-	uint64_t gfn;
-	bool found;
-};
-
-static void first_gfn(void *arg, struct clo_range index, struct clo_range gfns)
-{
-	struct find_gfn *f = arg;
-
-	(void)index;
-	if (!f->found)
-		f->gfn = gfns.start;
-	f->found = true;
-}
-
-static struct clo_gmem *gmem_of_run(const struct conv *c, const struct conv_run *run)
+static struct conv_seg *seg_of_run(struct conv *c, const struct conv_run *run)
 {
 	for (unsigned i = 0; i < c->seg_count; i++) {
-		if (clo_gmem_attr(c->segs[i].g) == run->attr)
-			return c->segs[i].g;
+		struct conv_seg *seg = &c->segs[i];
+
+		if (clo_gmem_attr(seg->g) == run->attr &&
+		    clo_range_contains(seg->index, run->pages.start))
+			return seg;
 	}
 	return NULL;
 }
 
-/* Make the folio of page @index, still private. */
-static int populate_page(struct clo_gmem *g, uint64_t index)
-{
-	struct find_gfn f = { 0 };
-
-	clo_gmem_for_each_gfn(g, clo_range(index, index + 1), first_gfn, &f);
-	for (;;) {
-		struct clo_pfn pfn;
-		unsigned order;
-		int ret;
-
-		clo_rcu_read_lock();
-		ret = clo_gmem_get_folio(g, index, clo_gfn(f.gfn), true, &pfn, &order);
-		clo_rcu_read_unlock();
-		if (clo_is_prepare_error(ret))
-			return ret + CLO_PREPARE_SHIFT;
-		if (ret != -EAGAIN)
-			return ret;
-		clo_relax();
-	}
-}
-
-/* A device maps what is there: pages that do not exist yet are made first, so that its pin has
- * nothing to allocate. */
-static int populate(struct conv *c)
+/* A device maps what is there, so what it is about to be told of is made first. */
+static int make_missing(struct conv *c)
 {
 	for (unsigned i = 0; i < c->dma.run_count; i++) {
 		const struct conv_run *run = &c->dma.runs[i];
-		struct clo_gmem *g = gmem_of_run(c, run);
+		struct conv_seg *seg = seg_of_run(c, run);
+		int ret = seg->made ? conv_frames_make(c, seg, run->pages) : 0;
 
-		/* The device gets the VMM's memory, not the file's. */
-		if (!(clo_gmem_flags(g) & CLO_GMEM_MMAP))
-			continue;
-		for (uint64_t at = run->pages.start; at < run->pages.end; at++) {
-			int ret = populate_page(g, at);
-
-			if (ret) {
-				conv_fail_at(c, g, at);
-				return ret;
-			}
-		}
+		if (ret)
+			return ret;
 	}
 	return 0;
 }
@@ -302,7 +268,7 @@ static void turn_back(struct conv *c)
 	for (unsigned i = 0; i < c->dma.run_count; i++) {
 		const struct conv_run *run = &c->dma.runs[i];
 
-		conv_holes_follow(c->vm, gmem_of_run(c, run), run->attr, run->pages, true);
+		conv_holes_follow(c->vm, seg_of_run(c, run)->g, run->attr, run->pages, true);
 	}
 	for (unsigned i = 0; i < c->seg_count; i++)
 		conv_frames_revert(&c->segs[i]);
@@ -311,13 +277,13 @@ static void turn_back(struct conv *c)
 
 static int to_shared(struct conv *c)
 {
-	int ret = populate(c);
+	int ret = collect_frames(c);
 
-	if (ret == 0)
-		ret = collect_frames(c);
 	if (ret)
 		return ret;
-	ret = make_save_room(c);
+	ret = make_missing(c);
+	if (ret == 0)
+		ret = make_save_room(c);
 	if (ret) {
 		forget_frames(c);
 		gmem_end(c);

@@ -31,6 +31,7 @@ struct conv_seg {
 	uint64_t *locked; /* bit per page of work: head of a folio that this conversion owns */
 	uint64_t locked_inline[8]; /* enough for a call of 2M */
 	uint64_t first, last;      /* no bit is set outside of these indexes */
+	uint64_t *made;            /* NULL, or of them those that conv_populate() made */
 	uint8_t *content;          /* zero policy with listeners: the bytes to put back */
 	uint64_t unpins;           /* unpin count of the file before its pins were checked */
 	bool zero;
@@ -70,6 +71,11 @@ void conv_fail_at(struct conv *c, struct clo_gmem *g, uint64_t index);
  * unlock leaves the collection for revert, forget empties it.
  */
 int conv_frames_prepare(struct conv_seg *seg) CLO_MUST_USE; /* -ENOMEM */
+/* A device maps what is there, so missing pages are made before it is asked: room for @seg to
+ * remember which, and, with its folios collected, to make them. They go again when the conversion
+ * fails. -ENOMEM, -EHWPOISON, -EFAULT; conv_fail_at() says where. */
+int conv_frames_make_room(struct conv_seg *seg) CLO_MUST_USE;
+int conv_frames_make(struct conv *c, struct conv_seg *seg, struct clo_range pages) CLO_MUST_USE;
 /* -EAGAIN pinned: all unlocked again. */
 int conv_frames_lock(struct conv *c, struct conv_seg *seg) CLO_MUST_USE;
 void conv_frames_unlock(struct conv_seg *seg);

@@ -196,6 +196,13 @@ int clo_gmem_split_block(struct clo_gmem *g, uint64_t index) CLO_MUST_USE;
 bool clo_gmem_merge_block(struct clo_gmem *g, uint64_t index);
 
 /*
+ * For a conversion as above: make the missing page @index, a private folio of 4K, locked and not up
+ * to date. The caller shares it, or frees it without anyone having seen it. -EEXIST: there already,
+ * or for a moment somebody's who comes too late; -EFAULT closed, beyond the end; -ENOMEM.
+ */
+int clo_gmem_make_locked(struct clo_gmem *g, uint64_t index, struct clo_pfn *pfn) CLO_MUST_USE;
+
+/*
  * Pin with a holder (a DMA user's name, kept by reference: must stay valid), without the range
  * lock: for a DMA listener inside a conversion; others use clo_vm_pin(). All or nothing over [off,
  * off+len) bytes. Makes missing shared folios. *err_off (bytes, may be NULL) tells the page for all

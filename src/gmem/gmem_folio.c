@@ -130,6 +130,21 @@ int gmem_folio_clear(struct clo_gmem *g, struct gmem_hold *h, bool *fresh)
 	return 0;
 }
 
+int clo_gmem_make_locked(struct clo_gmem *g, uint64_t index, struct clo_pfn *pfn)
+{
+	struct gmem_window *win;
+	int ret;
+
+	if (index >= g->npages || clo_a32_get(&g->released))
+		return -EFAULT;
+	ret = gmem_window_get(g, index, &win);
+	if (ret)
+		return ret;
+	*pfn = gmem_window_pfn(g, win, index);
+	gmem_window_touch(g, win, index, 0);
+	return clo_page_alloc(g->db, *pfn, 0, g->owner, CLO_FRAME_ALLOC_PRIVATE);
+}
+
 static int prepare(struct clo_gmem *g, const struct gmem_hold *h, struct clo_gfn gfn)
 {
 	uint64_t before = h->pfn.n - h->head.n;

@@ -8,7 +8,7 @@ from clitest import check, check_says, check_status, litmus, litmus_files, main,
 
 QUICK = "--quick" in sys.argv[1:]
 # With the default of two preemptions these take more than 5 s.
-SLOW = {"mail0-slot-moves-file", "mail3-both-convert", "zero-policy"}
+SLOW = {"convert-refused-missing", "mail0-slot-moves-file", "mail3-both-convert", "zero-policy"}
 RUNS = 200
 
 

@@ -14,6 +14,7 @@
 /* File, and the bound of preemptions that a test has time for. */
 #define FILES(X)                                                                                   \
 	X(convert_refused, "convert-refused", 1)                                                   \
+	X(convert_refused_missing, "convert-refused-missing", 1)                                   \
 	X(convert_refused_zero, "convert-refused-zero", 1)                                         \
 	X(convert_vs_convert, "convert-vs-convert", 1)                                             \
 	X(convert_vs_pin, "convert-vs-pin", 2)                                                     \
