@@ -36,13 +36,21 @@ static void text(const struct finding *f, size_t n, const struct clo_view_probe 
 			printf("  no   %s: %s (%s)\n", f[i].what, strerror(-f[i].error),
 			       f[i].without);
 	}
-	printf("\n  free huge pages: %" PRIu64 " of 2M, %" PRIu64
-	       " of 1G; vm.max_map_count %" PRIu64 "\n",
-	       p->hugetlb_2m_free, p->hugetlb_1g_free, p->max_map_count);
+	printf("\n  free huge pages: %" PRIu64 " of 2M, %" PRIu64 " of 1G; vm.max_map_count ",
+	       p->hugetlb_2m_free, p->hugetlb_1g_free);
+	if (p->max_map_count)
+		printf("%" PRIu64 "\n", p->max_map_count);
+	else
+		printf("unknown: no /proc\n");
 	printf("\nHost view level: %s\n  %s.\n", clo_view_level_name(p->best), protects[p->best]);
-	if (p->best != CLO_VIEW_UFFD)
+	if (p->memfd)
+		printf("  For a better level: the filter of this container must permit "
+		       "memfd_create(2).\n");
+	else if (p->best != CLO_VIEW_UFFD)
 		printf("  For the best level: run as root, or set vm.unprivileged_userfaultfd=1, "
-		       "or give access to /dev/userfaultfd.\n");
+		       "or "
+		       "give access to\n  /dev/userfaultfd; in a container its seccomp filter must "
+		       "permit userfaultfd(2) too.\n");
 	else if (p->user_mode_only)
 		printf("  Only for user mode: a system call that meets a shared page for the first "
 		       "time gets EFAULT; touch it first.\n");
