@@ -29,21 +29,24 @@ static const enum clo_view_level view_of_config[] = {
 	[CLO_HOST_VIEW_SOFT] = CLO_VIEW_SOFT,
 };
 
-static uint64_t limit_of(int resource, uint64_t at_most)
+/* A pool takes 4 times its memory, and the VMM wants to live too. */
+static uint64_t within(uint64_t bytes, struct rlimit r)
 {
-	struct rlimit r;
-
-	if (getrlimit(resource, &r) != 0 || r.rlim_cur == RLIM_INFINITY)
-		return at_most;
-	/* A pool takes 4 times its memory, and the VMM wants to live too. */
-	return r.rlim_cur / 16 < at_most ? r.rlim_cur / 16 : at_most;
+	if (r.rlim_cur == RLIM_INFINITY || r.rlim_cur / 16 >= bytes)
+		return bytes;
+	return r.rlim_cur / 16;
 }
 
 /* Under ulimit -v or -f the default is what they leave room for. */
 static uint64_t default_mem(void)
 {
-	uint64_t bytes = limit_of(RLIMIT_FSIZE, limit_of(RLIMIT_AS, DEFAULT_MEM_BYTES));
+	uint64_t bytes = DEFAULT_MEM_BYTES;
+	struct rlimit r;
 
+	if (getrlimit(RLIMIT_AS, &r) == 0)
+		bytes = within(bytes, r);
+	if (getrlimit(RLIMIT_FSIZE, &r) == 0)
+		bytes = within(bytes, r);
 	return bytes < LEAST_MEM_BYTES ? LEAST_MEM_BYTES : clo_align_down(bytes, LEAST_MEM_BYTES);
 }
 
