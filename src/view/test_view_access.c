@@ -162,11 +162,17 @@ TEST(soft_huge_file)
 {
 	struct clo_view_set *vs;
 	struct owner o;
+	uint8_t byte;
 
 	owner_open(&o, CLO_VIEW_SOFT, 4);
 	CHECK_OK(clo_view_set_create(o.vh, (1ULL << 51) - 1, owner_resolve, &o, &vs));
 	CHECK_OK(clo_view_hide(vs, clo_range(0, UINT64_MAX)));
 	clo_view_show(vs, clo_range(0, UINT64_MAX));
+	/* Far from the page that was touched, and in the middle of a word. */
+	CHECK_OK(clo_view_access(vs, 0, &byte, 1, false));
+	CHECK_OK(clo_view_hide(vs, clo_range((1ULL << 50) + 1, (1ULL << 50) + 3)));
+	clo_view_drop(vs, clo_range((1ULL << 40) + 63, 1ULL << 50));
+	CHECK(clo_view_is_shown(vs, 0));
 	clo_view_set_destroy(vs);
 	clo_alloc_fail_at(1);
 	CHECK_ERR(clo_view_set_create(o.vh, 1, owner_resolve, &o, &vs), -ENOMEM);

@@ -105,6 +105,9 @@ static void clear(struct clo_view_set *vs, struct clo_range r)
 			struct clo_range x =
 				clo_range_clip(r, clo_range(c->start, c->start + CHUNK_PAGES));
 
+			/* Not even the word that an empty range begins in: it is another's. */
+			if (x.start == x.end)
+				continue;
 			for (uint64_t at = clo_align_down(x.start, 64); at < x.end; at += 64)
 				clo_a64_and(&c->bits[(at - c->start) / 64], ~word_mask(x, at));
 		}
