@@ -52,14 +52,13 @@ static int reserve(struct conv *c)
 
 static struct conv_seg *seg_of_run(struct conv *c, const struct conv_run *run)
 {
-	for (unsigned i = 0; i < c->seg_count; i++) {
-		struct conv_seg *seg = &c->segs[i];
+	unsigned i = 0;
 
-		if (clo_gmem_attr(seg->g) == run->attr &&
-		    clo_range_contains(seg->index, run->pages.start))
-			return seg;
-	}
-	return NULL;
+	/* Every run was collected from a part, so the last one needs no look. */
+	while (i + 1 < c->seg_count && !(clo_gmem_attr(c->segs[i].g) == run->attr &&
+					 clo_range_contains(c->segs[i].index, run->pages.start)))
+		i++;
+	return &c->segs[i];
 }
 
 /* A device maps what is there, so what it is about to be told of is made first. */
