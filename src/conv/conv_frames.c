@@ -52,20 +52,25 @@ static void mark(struct conv_seg *seg, uint64_t index, bool on)
 	seg->last = index > seg->last ? index : seg->last;
 }
 
-/* First marked index >= @from, or work.end. A range of TiB with a few pages in it costs no more
- * than these pages are apart. */
+/*
+ * First marked index >= @from, or work.end. What is marked has a frame, so at the end of each page
+ * of the bitmap the file says where it goes on: pages of a large file may be TiB apart.
+ */
 static uint64_t next_marked(const struct conv_seg *seg, uint64_t from)
 {
-	uint64_t bit = (from > seg->first ? from : seg->first) - seg->work.start;
-	size_t last = (size_t)((seg->last - seg->work.start) / 64);
+	uint64_t at = from > seg->first ? from : seg->first;
+	struct clo_pfn pfn;
 
-	for (size_t w = (size_t)(bit / 64); seg->first <= seg->last && w <= last; w++) {
-		uint64_t rest = seg->locked[w];
+	while (at <= seg->last && at < seg->work.end) {
+		uint64_t bit = at - seg->work.start;
+		uint64_t rest = seg->locked[bit / 64] & (~0ULL << bit % 64);
 
-		if (w == bit / 64)
-			rest &= ~0ULL << bit % 64;
 		if (rest)
-			return seg->work.start + w * 64 + (uint64_t)__builtin_ctzll(rest);
+			return seg->work.start + bit / 64 * 64 + (uint64_t)__builtin_ctzll(rest);
+		at = seg->work.start + (bit | 63) + 1;
+		if ((bit / 64 + 1) % 512 == 0 &&
+		    !clo_gmem_next_frame(seg->g, &at, seg->work.end, &pfn))
+			break;
 	}
 	return seg->work.end;
 }

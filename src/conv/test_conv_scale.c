@@ -25,6 +25,27 @@ TEST(a_tib_in_place)
 	eng_close(&e);
 }
 
+/* Two pages, a PiB apart: time goes by pages, not by what lies between them. */
+TEST(a_pib_between_two_pages)
+{
+	struct eng_config c = { .owner = CLO_ATTR_OWNER_GMEM, .gmem_flags = CLO_GMEM_MMAP };
+	struct clo_gmem_stats s;
+	struct clo_gmem *far;
+	struct eng e;
+
+	eng_open(&e, c);
+	CHECK_OK(clo_gmem_create_for(e.vm, 2048 * TIB, CLO_GMEM_MMAP, 0, &far));
+	CHECK_OK(clo_gmem_fallocate(far, CLO_FALLOC_KEEP_SIZE, 0, E_PAGE));
+	CHECK_OK(clo_gmem_fallocate(far, CLO_FALLOC_KEEP_SIZE, 1024 * TIB, E_PAGE));
+	for (unsigned i = 0; i < 10; i++)
+		CHECK_OK(clo_gmem_set_attributes(far, 0, 2048 * TIB, i & 1 ? CLO_ATTR_PRIVATE : 0,
+						 NULL));
+	clo_gmem_stats(far, &s);
+	CHECK_EQ(s.private_frames, 2);
+	clo_gmem_close(far);
+	eng_close(&e);
+}
+
 TEST(a_tib_in_two_backings)
 {
 	struct eng_config c = { .pages = TIB / E_PAGE };
