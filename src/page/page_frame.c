@@ -37,8 +37,10 @@
 
 struct clo_frame_info clo_frame_get(const struct clo_pagedb *db, struct clo_pfn pfn)
 {
-	/* seq_cst: a change that has begun looks for folios with this; who makes one asks for changes
-	 * after it. One of the two must see the other. */
+	/*
+	 * seq_cst: a change that has begun looks for folios with this; who makes one asks for
+	 * changes after it. One of the two must see the other.
+	 */
 	uint64_t w = clo_a64_get_sc(&page_frame(db, pfn)->word);
 
 	return (struct clo_frame_info){
