@@ -8,7 +8,8 @@ from clitest import check, check_says, check_status, litmus, litmus_files, main,
 
 QUICK = "--quick" in sys.argv[1:]
 # With the default of two preemptions these take more than 5 s.
-SLOW = {"convert-refused-missing", "mail0-slot-moves-file", "mail3-both-convert", "zero-policy"}
+SLOW = {"close-vs-convert", "convert-refused-missing", "mail0-slot-moves-file", "mail3-both-convert",
+        "pre-fault-vs-convert", "punch-vs-convert", "zero-policy", "zero-policy-vs-host"}
 RUNS = 200
 
 

@@ -13,6 +13,7 @@
 
 /* File, and the bound of preemptions that a test has time for. */
 #define FILES(X)                                                                                   \
+	X(close_vs_convert, "close-vs-convert", 1)                                                 \
 	X(convert_refused, "convert-refused", 1)                                                   \
 	X(convert_refused_missing, "convert-refused-missing", 1)                                   \
 	X(convert_refused_zero, "convert-refused-zero", 1)                                         \
@@ -32,8 +33,11 @@
 	X(mail3_private_fault_exit, "mail3-private-fault-exit", 1)                                 \
 	X(mail4_preparation, "mail4-preparation", 1)                                               \
 	X(mail4_prepare_fails, "mail4-prepare-fails", 2)                                           \
+	X(pre_fault_vs_convert, "pre-fault-vs-convert", 1)                                         \
+	X(punch_vs_convert, "punch-vs-convert", 1)                                                 \
 	X(slot_refused_vs_punch, "slot-refused-vs-punch", 2)                                       \
-	X(zero_policy, "zero-policy", 1)
+	X(zero_policy, "zero-policy", 1)                                                           \
+	X(zero_policy_vs_host, "zero-policy-vs-host", 1)
 
 static struct clo_litmus *read_file(const char *name)
 {
