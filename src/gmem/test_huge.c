@@ -158,3 +158,28 @@ TEST(split_and_merge_refusals)
 	clo_gmem_release(g);
 	t_host_close(&h);
 }
+
+/* What a conversion makes for a device: locked, private, and gone again without a trace. */
+TEST(page_made_for_a_conversion)
+{
+	struct t_host h;
+	struct clo_gmem *g;
+	struct clo_pfn pfn;
+
+	t_host_open(&h, 2, 16);
+	g = t_file(&h, 8, 0, 0);
+	CHECK_OK(clo_gmem_make_locked(g, 3, &pfn));
+	CHECK_EQ(clo_frame_get(h.db, pfn).state, CLO_FRAME_PRIVATE);
+	CHECK((clo_frame_get(h.db, pfn).flags & CLO_FRAME_LOCKED) != 0);
+	CHECK((clo_frame_get(h.db, pfn).flags & CLO_FRAME_UPTODATE) == 0);
+	CHECK_ERR(clo_gmem_make_locked(g, 3, &pfn), -EEXIST);
+	CHECK_ERR(clo_gmem_make_locked(g, 8, &pfn), -EFAULT);
+	CHECK_OK(clo_gmem_make_locked(g, 4, &pfn));
+	clo_page_unlock(h.db, pfn);
+	CHECK_ERR(clo_gmem_make_locked(g, 5, &pfn), -ENOMEM); /* the host has two frames */
+	CHECK(clo_gmem_pfn(g, 3, &pfn));
+	CHECK_OK(clo_page_step(h.db, pfn, CLO_FRAME_FREE_OP));
+	CHECK_EQ(t_stats(g).allocated, 1);
+	clo_gmem_release(g);
+	t_host_close(&h);
+}
