@@ -107,6 +107,34 @@ TEST(listeners_are_added_once_and_removed)
 	eng_close(&e);
 }
 
+/* A device must not meet a memory error unprepared; what was made for it before is gone again. */
+TEST(a_page_with_a_memory_error_is_not_given_to_a_device)
+{
+	struct clo_convert c = eng_range(0, 4, 0);
+	struct device d;
+	struct clo_pfn pfn;
+	struct eng e;
+
+	eng_open(&e,
+		 (struct eng_config){ .owner = CLO_ATTR_OWNER_GMEM, .gmem_flags = CLO_GMEM_MMAP });
+	device_open(&d, &e, 0, true);
+	CHECK_OK(eng_store(&e, 2, 0, 7));
+	CHECK(clo_gmem_pfn(e.gmem, 2, &pfn));
+	clo_page_set_poison(e.host->db, pfn, true);
+	CHECK_ERR(clo_vm_convert(e.vm, &c), -EHWPOISON);
+	CHECK_EQ(c.error_gpa, E_GPA + 2 * E_PAGE);
+	CHECK_EQ(eng_frames(&e), 1);
+	CHECK_EQ(d.maps, 0);
+	devices_agree(&d, 1);
+	clo_page_set_poison(e.host->db, pfn, false);
+	CHECK_OK(clo_vm_convert(e.vm, &c));
+	CHECK_EQ(eng_byte(&e, 2, 0), 7);
+	CHECK_EQ(eng_frames(&e), 4);
+	CHECK_OK(eng_convert(&e, 0, 4, CLO_CONVERT_TO_PRIVATE));
+	CHECK_OK(clo_dma_listener_remove(e.vm, &d.l));
+	eng_close(&e);
+}
+
 TEST(in_place_only_runs_that_change_are_told)
 {
 	struct device d;
