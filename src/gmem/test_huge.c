@@ -30,31 +30,6 @@ TEST(prepare_of_a_huge_folio)
 	t_host_close(&h);
 }
 
-/* A conversion makes what a device will map: locked, and gone again as if it had never been. */
-TEST(make_locked)
-{
-	struct t_host h;
-	struct clo_gmem *g;
-	struct clo_pfn pfn;
-
-	t_host_open(&h, 2, 64);
-	g = t_file(&h, 16, CLO_GMEM_MMAP, 0);
-	CHECK_ERR(clo_gmem_make_locked(g, 16, &pfn), -EFAULT);
-	CHECK_OK(clo_gmem_make_locked(g, 3, &pfn));
-	CHECK_EQ(t_frame(g, 3).state, CLO_FRAME_PRIVATE);
-	CHECK_EQ(t_frame(g, 3).flags, CLO_FRAME_LOCKED);
-	CHECK_ERR(clo_gmem_make_locked(g, 3, &pfn), -EEXIST);
-	CHECK_OK(clo_page_step(h.db, pfn, CLO_FRAME_FREE_OP));
-	CHECK_EQ(t_frames(h.db), 0);
-	CHECK_OK(t_allocate(g, 0, 2));
-	CHECK_ERR(clo_gmem_make_locked(g, 3, &pfn), -ENOMEM);
-	clo_gmem_get(g);
-	clo_gmem_release(g);
-	CHECK_ERR(clo_gmem_make_locked(g, 3, &pfn), -EFAULT);
-	clo_gmem_put(g);
-	t_host_close(&h);
-}
-
 TEST(huge_folios_2m)
 {
 	struct t_host h;
