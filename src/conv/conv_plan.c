@@ -140,6 +140,8 @@ bool conv_is_noop(struct conv *c)
 
 void conv_release(struct conv *c)
 {
+	/* First: what is set aside for the listeners belongs to attributes of these files. */
+	conv_dma_release(&c->dma);
 	for (unsigned i = 0; i < c->seg_count; i++) {
 		struct conv_seg *s = &c->segs[i];
 
@@ -149,7 +151,6 @@ void conv_release(struct conv *c)
 	}
 	if (c->segs != &c->seg_inline)
 		clo_free(c->segs);
-	conv_dma_release(&c->dma);
 }
 
 void conv_fail_at(struct conv *c, struct clo_gmem *g, uint64_t index)

@@ -14,6 +14,7 @@
 /* File, and the bound of preemptions that a test has time for. */
 #define FILES(X)                                                                                   \
 	X(close_vs_convert, "close-vs-convert", 1)                                                 \
+	X(close_vs_convert_listener, "close-vs-convert-listener", 1)                               \
 	X(convert_refused, "convert-refused", 1)                                                   \
 	X(convert_refused_missing, "convert-refused-missing", 1)                                   \
 	X(convert_refused_zero, "convert-refused-zero", 1)                                         \
