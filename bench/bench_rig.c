@@ -44,8 +44,7 @@ void rig_make(struct rig *g, struct rig_config cfg)
 		bench_die("no memory for the guest");
 	must(clo_host_create(&host, &g->host), "clo_host_create");
 	must(clo_vm_create(g->host, &vm, &g->vm), "clo_vm_create");
-	must(clo_gmem_create_for(g->vm, cfg.bytes, flags, cfg.page_order, &g->gmem),
-	     "clo_gmem_create_for");
+	must(clo_gmem_create(g->vm, cfg.bytes, flags, cfg.page_order, &g->gmem), "clo_gmem_create");
 	if (cfg.view)
 		must(clo_gmem_mmap(g->gmem, 0, cfg.bytes, true, &g->view), "clo_gmem_mmap");
 	rig_slot(g, true);

@@ -73,7 +73,7 @@ static struct clo_vm *make_guest(struct clo_host *host, struct clo_gmem **gmem, 
 	struct clo_vm *vm;
 
 	must(clo_vm_create(host, &config, &vm), "VM");
-	must(clo_gmem_create_for(vm, GUEST_BYTES, CLO_GMEM_MMAP, 0, gmem), "guest_memfd");
+	must(clo_gmem_create(vm, GUEST_BYTES, CLO_GMEM_MMAP, 0, gmem), "guest_memfd");
 	slot.gmem = *gmem;
 	must(clo_vm_set_region(vm, &slot), "memslot");
 	return vm;

@@ -110,7 +110,7 @@ static struct clo_vm *make_guest(struct clo_host *host, struct clo_gmem **gmem)
 	struct clo_vm *vm;
 
 	must(clo_vm_create(host, &config, &vm), "VM");
-	must(clo_gmem_create_for(vm, GUEST_BYTES, CLO_GMEM_MMAP, 0, gmem), "guest_memfd");
+	must(clo_gmem_create(vm, GUEST_BYTES, CLO_GMEM_MMAP, 0, gmem), "guest_memfd");
 	slot.gmem = *gmem;
 	must(clo_vm_set_region(vm, &slot), "memslot");
 	return vm;
@@ -136,7 +136,7 @@ int main(void)
 	must(store(vcpu, 0), "resume");
 
 	printf("-- a device has the third page pinned\n");
-	must(clo_vm_pin(gmem, 2 * PAGE, PAGE, "vfio0", &pin, NULL), "pin");
+	must(clo_gmem_pin(gmem, 2 * PAGE, PAGE, "vfio0", &pin, NULL), "pin");
 	if (store(vcpu, CLO_ACCESS_PRIVATE) != -EFAULT)
 		must(-EINVAL, "memory fault");
 	/* Would it work? Without a change, so that a VMM can ask before it tells anybody. */
@@ -150,12 +150,12 @@ int main(void)
 	must(store(vcpu, CLO_ACCESS_PRIVATE), "resume");
 
 	printf("-- a listener refuses to map the shared pages\n");
-	must(clo_dma_listener_add(vm, &full), "listener");
+	must(clo_vm_add_dma_listener(vm, &full), "listener");
 	if (store(vcpu, 0) != -EFAULT || convert(vm, 0, 0) != -ENOSPC)
 		must(-EINVAL, "refusal");
 	printf("  all is %s as before\n", kind_of(vm));
 	must(store(vcpu, CLO_ACCESS_PRIVATE), "private access");
-	must(clo_dma_listener_remove(vm, &full), "listener");
+	must(clo_vm_remove_dma_listener(vm, &full), "listener");
 	must(convert(vm, 0, 0), "conversion");
 
 	clo_vm_destroy(vm, NULL);

@@ -79,7 +79,7 @@ static int dma_map(void *arg, const struct clo_dma_range *r)
 		uint64_t gpa = r->gpa + part.bytes, off = r->gmem_offset + part.bytes;
 		struct clo_gmem_pin **pin = &vmm->pins[gpa / PAGE];
 		/* Without a file it is the VMM's memory at r->hva, which stays where it is. */
-		int ret = r->gmem ? clo_dma_pin(r->gmem, off, PAGE, "vfio0", pin, NULL) : 0;
+		int ret = r->gmem ? clo_gmem_pin_nowait(r->gmem, off, PAGE, "vfio0", pin, NULL) : 0;
 
 		if (ret) {
 			(void)dma_unmap(vmm, &part);
@@ -208,7 +208,7 @@ static void make_guest(struct vmm *vmm, struct clo_host *host)
 	must(ram == MAP_FAILED, "mmap");
 	vmm->shared = ram;
 	must(clo_vm_create(host, &config, &vmm->vm), "VM");
-	must(clo_gmem_create_for(vmm->vm, GUEST_BYTES, flags, 0, &vmm->gmem), "guest_memfd");
+	must(clo_gmem_create(vmm->vm, GUEST_BYTES, flags, 0, &vmm->gmem), "guest_memfd");
 	slot.gmem = vmm->gmem;
 	must(clo_vm_set_region(vmm->vm, &slot), "memslot");
 	if (vmm->in_place) /* EOPNOTSUPP: see `cloister doctor` */
@@ -228,7 +228,7 @@ int main(int argc, char **argv)
 	vmm.in_place = argc > 1 && strcmp(argv[1], "--in-place") == 0;
 	must(clo_host_create(NULL, &host), "host");
 	make_guest(&vmm, host);
-	must(clo_dma_listener_add(vmm.vm, &vfio), "listener");
+	must(clo_vm_add_dma_listener(vmm.vm, &vfio), "listener");
 	for (unsigned i = 0; i < VCPUS; i++) {
 		cpus[i] = (struct cpu){ .vmm = &vmm, .page = i * PAGE };
 		must(clo_vcpu_create(vmm.vm, i, &cpus[i].vcpu), "vCPU");

@@ -183,7 +183,7 @@ TEST(frame_of_another_vm)
 	eng_open(&e, in_place);
 	two = e;
 	CHECK_OK(clo_vm_create(e.host, &vc, &two.vm));
-	CHECK_OK(clo_gmem_create_for(two.vm, 16 * E_PAGE, 0, 0, &two.gmem));
+	CHECK_OK(clo_gmem_create(two.vm, 16 * E_PAGE, 0, 0, &two.gmem));
 	CHECK_OK(eng_slot(&two, 0, E_GPA, 16, 0));
 	CHECK_OK(eng_store(&e, 0, 0, 1));
 	plant(&two, CLO_SPACE_SHARED, 0, pfn_of(&e, 0));
@@ -211,7 +211,7 @@ TEST(private_and_pinned)
 	struct eng e;
 
 	eng_open(&e, in_place);
-	CHECK_OK(clo_vm_pin(e.gmem, E_PAGE, E_PAGE, "x", &pin, NULL));
+	CHECK_OK(clo_gmem_pin(e.gmem, E_PAGE, E_PAGE, "x", &pin, NULL));
 	clo_break_set(CLO_BREAK_PIN_CHECK, true);
 	CHECK_OK(eng_convert(&e, 0, 4, CLO_CONVERT_TO_PRIVATE));
 	clo_break_set(CLO_BREAK_PIN_CHECK, false);
@@ -305,7 +305,7 @@ TEST(break_undo_leaves_the_change)
 
 	eng_open(&e,
 		 (struct eng_config){ .owner = CLO_ATTR_OWNER_GMEM, .gmem_flags = CLO_GMEM_MMAP });
-	CHECK_OK(clo_dma_listener_add(e.vm, &l));
+	CHECK_OK(clo_vm_add_dma_listener(e.vm, &l));
 	clo_break_set(CLO_BREAK_UNDO, true);
 	CHECK_ERR(eng_convert(&e, 0, 1, 0), -ENOSPC);
 	clo_break_set(CLO_BREAK_UNDO, false);

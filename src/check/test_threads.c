@@ -132,9 +132,9 @@ static void *pinner(void *arg)
 		uint64_t page = clo_rand_below(&r, PAGES);
 		struct clo_gmem_pin *pin;
 		uint64_t where;
-		int ret = clo_vm_pin(w->s->e.gmem, page * E_PAGE,
-				     (1 + clo_rand_below(&r, PAGES - page)) * E_PAGE, "stress",
-				     &pin, &where);
+		int ret = clo_gmem_pin(w->s->e.gmem, page * E_PAGE,
+				       (1 + clo_rand_below(&r, PAGES - page)) * E_PAGE, "stress",
+				       &pin, &where);
 
 		if (ret) {
 			CHECK_ERR(ret, -EFAULT);

@@ -80,8 +80,8 @@ static int open_guest(struct demo *d, struct demo_guest *g, const char *name, ui
 	g->user = user;
 	ret = clo_vm_create(d->host, &vc, &g->vm);
 	if (ret == 0)
-		ret = clo_gmem_create_for(g->vm, DEMO_GUEST_BYTES, in_place ? CLO_GMEM_MMAP : 0, 0,
-					  &g->gmem);
+		ret = clo_gmem_create(g->vm, DEMO_GUEST_BYTES, in_place ? CLO_GMEM_MMAP : 0, 0,
+				      &g->gmem);
 	slot.userspace_addr = (uintptr_t)g->user;
 	slot.gmem = g->gmem;
 	if (ret == 0)

@@ -179,7 +179,7 @@ int demo_refusals(struct demo *d)
 
 	if (twice != -EEXIST || other != -EINVAL)
 		return demo_fail(d, "second binding gave %d, other VM's file %d", twice, other);
-	if (clo_vm_pin(d->alpha.gmem, 3 * PAGE, PAGE, "vhost-net queue 0", &pin, NULL))
+	if (clo_gmem_pin(d->alpha.gmem, 3 * PAGE, PAGE, "vhost-net queue 0", &pin, NULL))
 		return demo_fail(d, "a shared page could not be pinned");
 	pinned = clo_vm_convert(d->alpha.vm, &c);
 	clo_gmem_unpin(pin);
@@ -264,7 +264,7 @@ int demo_leaks(struct demo *d)
 	if (clo_vm_set_attributes(d->beta.vm, DEMO_GPA, 16 * PAGE, 0) ||
 	    clo_vcpu_access(d->beta.vcpu[0], DEMO_GPA, &word, 8, CLO_ACCESS_WRITE) ||
 	    clo_gmem_set_attributes(d->alpha.gmem, 0, PAGE, 0, NULL) ||
-	    clo_vm_pin(d->alpha.gmem, 0, PAGE, "vfio 0000:3b:00.0", &pin, NULL))
+	    clo_gmem_pin(d->alpha.gmem, 0, PAGE, "vfio 0000:3b:00.0", &pin, NULL))
 		return demo_fail(d, "set-up of the leaks failed");
 	clo_vm_report(d->beta.vm, &r);
 	if (r.backed_twice != 1)

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * conv/conv.h - explicit conversion between private and shared. The functions are public
- * (cloister/cloister.h): clo_vm_convert, clo_gmem_set_attributes (in place),
- * clo_vm_set_attributes (two backings), clo_vm_get_attributes, clo_dma_*. The steps of both
- * kinds, what each can fail with and what undoes it: docs/design/conversion.md.
+ * (cloister/convert.h, hooks.h): clo_vm_convert, clo_gmem_set_attributes (in place),
+ * clo_vm_set_attributes (two backings), clo_vm_get_attributes, clo_vm_*_dma_listener. The steps
+ * of both kinds, what each can fail with and what undoes it: docs/design/conversion.md.
  *
  * Check, then commit (D2). In place, to private:
  *

@@ -225,7 +225,7 @@ void conv_dma_take_back(struct clo_vm *vm, const struct conv_dma *d, bool map)
 		take_back(vm, e->l, d, d->range_count, !map);
 }
 
-int clo_dma_listener_add(struct clo_vm *vm, const struct clo_dma_listener *l)
+int clo_vm_add_dma_listener(struct clo_vm *vm, const struct clo_dma_listener *l)
 {
 	struct clo_vm_listener *e = clo_alloc(sizeof(*e));
 	int ret = 0;
@@ -248,7 +248,7 @@ int clo_dma_listener_add(struct clo_vm *vm, const struct clo_dma_listener *l)
 	return ret;
 }
 
-int clo_dma_listener_remove(struct clo_vm *vm, const struct clo_dma_listener *l)
+int clo_vm_remove_dma_listener(struct clo_vm *vm, const struct clo_dma_listener *l)
 {
 	struct clo_vm_listener *gone = NULL;
 
@@ -263,11 +263,4 @@ int clo_dma_listener_remove(struct clo_vm *vm, const struct clo_dma_listener *l)
 	clo_rwlock_unlock(&vm->dma_lock);
 	clo_free(gone);
 	return gone ? 0 : -ENOENT;
-}
-
-/* A pin that comes from a map callback: the conversion holds the range already. */
-int clo_dma_pin(struct clo_gmem *gmem, uint64_t off, uint64_t len, const char *holder,
-		struct clo_gmem_pin **out, uint64_t *err_off)
-{
-	return clo_gmem_pin(gmem, off, len, holder, out, err_off);
 }

@@ -44,8 +44,9 @@ static int device_map(void *arg, const struct clo_dma_range *r)
 		CHECK_MSG(!d->mapped[i], "%s: page %u is mapped twice", d->name, i);
 		d->mapped[i] = true;
 		if (d->pins)
-			CHECK_OK(clo_dma_pin(d->e->gmem, r->gmem_offset + (i - first) * E_PAGE,
-					     E_PAGE, d->name, &d->pin[i], NULL));
+			CHECK_OK(clo_gmem_pin_nowait(d->e->gmem,
+						     r->gmem_offset + (i - first) * E_PAGE, E_PAGE,
+						     d->name, &d->pin[i], NULL));
 	}
 	return 0;
 }
@@ -78,7 +79,7 @@ static void device_open(struct device *d, struct eng *e, unsigned n, bool pins)
 	};
 	for (unsigned i = 0; i < PAGES; i++)
 		d->mapped[i] = !eng_is_private(e, i);
-	CHECK_OK(clo_dma_listener_add(e->vm, &d->l));
+	CHECK_OK(clo_vm_add_dma_listener(e->vm, &d->l));
 }
 
 static void devices_agree(struct device *d, unsigned n)
@@ -97,13 +98,13 @@ TEST(listeners_are_added_once_and_removed)
 
 	eng_open(&e, (struct eng_config){ 0 });
 	device_open(&d, &e, 0, false);
-	CHECK_ERR(clo_dma_listener_add(e.vm, &d.l), -EEXIST);
-	CHECK_OK(clo_dma_listener_remove(e.vm, &d.l));
-	CHECK_ERR(clo_dma_listener_remove(e.vm, &d.l), -ENOENT);
+	CHECK_ERR(clo_vm_add_dma_listener(e.vm, &d.l), -EEXIST);
+	CHECK_OK(clo_vm_remove_dma_listener(e.vm, &d.l));
+	CHECK_ERR(clo_vm_remove_dma_listener(e.vm, &d.l), -ENOENT);
 	clo_alloc_fail_at(1);
-	CHECK_ERR(clo_dma_listener_add(e.vm, &d.l), -ENOMEM);
+	CHECK_ERR(clo_vm_add_dma_listener(e.vm, &d.l), -ENOMEM);
 	clo_alloc_fail_at(0);
-	CHECK_ERR(clo_dma_listener_remove(e.vm, &d.l), -ENOENT);
+	CHECK_ERR(clo_vm_remove_dma_listener(e.vm, &d.l), -ENOENT);
 	eng_close(&e);
 }
 
@@ -131,7 +132,7 @@ TEST(a_page_with_a_memory_error_is_not_given_to_a_device)
 	CHECK_EQ(eng_byte(&e, 2, 0), 7);
 	CHECK_EQ(eng_frames(&e), 4);
 	CHECK_OK(eng_convert(&e, 0, 4, CLO_CONVERT_TO_PRIVATE));
-	CHECK_OK(clo_dma_listener_remove(e.vm, &d.l));
+	CHECK_OK(clo_vm_remove_dma_listener(e.vm, &d.l));
 	eng_close(&e);
 }
 
@@ -333,7 +334,7 @@ TEST(a_pin_after_the_unmap_puts_the_listeners_back)
 
 	eng_open(&e, (struct eng_config){ .owner = CLO_ATTR_OWNER_GMEM,
 					  .gmem_flags = CLO_GMEM_MMAP | CLO_GMEM_INIT_SHARED });
-	CHECK_OK(clo_vm_pin(e.gmem, 3 * E_PAGE, E_PAGE, "nic", &pin, NULL));
+	CHECK_OK(clo_gmem_pin(e.gmem, 3 * E_PAGE, E_PAGE, "nic", &pin, NULL));
 	device_open(&d[0], &e, 0, false);
 	device_open(&d[1], &e, 1, false);
 	CHECK_ERR(clo_vm_convert(e.vm, &c), -EAGAIN);

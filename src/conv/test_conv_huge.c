@@ -84,7 +84,7 @@ TEST(a_pin_in_a_block_and_a_hole)
 	eng_open(&e, huge(9, 2 * BLOCK, 0));
 	CHECK_OK(eng_store(&e, 520, 0, 1));
 	CHECK_OK(eng_convert(&e, 512, 16, 0));
-	CHECK_OK(clo_vm_pin(e.gmem, 521 * E_PAGE, E_PAGE, "vfio", &pin, NULL));
+	CHECK_OK(clo_gmem_pin(e.gmem, 521 * E_PAGE, E_PAGE, "vfio", &pin, NULL));
 	CHECK_ERR(clo_vm_convert(e.vm, &c), -EAGAIN);
 	CHECK_EQ(c.error_offset, 521 * E_PAGE);
 	CHECK_ERR(eng_punch(&e, BLOCK, BLOCK), -EAGAIN);

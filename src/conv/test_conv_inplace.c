@@ -168,8 +168,8 @@ TEST(a_pin_is_named_with_its_place)
 	struct eng e;
 
 	eng_open(&e, untyped);
-	CHECK_OK(clo_vm_pin(e.gmem, 5 * E_PAGE, 2 * E_PAGE, "vhost-net", &pin, NULL));
-	CHECK_OK(clo_vm_pin(e.gmem, 9 * E_PAGE, E_PAGE, "vfio", &other, NULL));
+	CHECK_OK(clo_gmem_pin(e.gmem, 5 * E_PAGE, 2 * E_PAGE, "vhost-net", &pin, NULL));
+	CHECK_OK(clo_gmem_pin(e.gmem, 9 * E_PAGE, E_PAGE, "vfio", &other, NULL));
 	CHECK_ERR(clo_vm_convert(e.vm, &c), -EAGAIN);
 	CHECK_STR(c.holder, "vhost-net");
 	CHECK_EQ(c.error_gpa, E_GPA + 5 * E_PAGE);
@@ -185,7 +185,7 @@ TEST(a_pin_is_named_with_its_place)
 		CHECK(!eng_is_private(&e, i));
 	/* What lies beside is not concerned. */
 	CHECK_OK(eng_convert(&e, 7, 2, CLO_CONVERT_TO_PRIVATE));
-	CHECK_ERR(clo_vm_pin(e.gmem, 6 * E_PAGE, 2 * E_PAGE, "x", &pin, &at), -EFAULT);
+	CHECK_ERR(clo_gmem_pin(e.gmem, 6 * E_PAGE, 2 * E_PAGE, "x", &pin, &at), -EFAULT);
 	CHECK_EQ(at, 7 * E_PAGE);
 	clo_gmem_unpin(other);
 	clo_gmem_unpin(pin);
@@ -227,7 +227,7 @@ TEST(a_bounded_wait_ends_with_the_unpin)
 
 	eng_open(&e, untyped);
 	fill(&e, 0);
-	CHECK_OK(clo_vm_pin(e.gmem, 0, E_PAGE, "disk", &first, NULL));
+	CHECK_OK(clo_gmem_pin(e.gmem, 0, E_PAGE, "disk", &first, NULL));
 	/* A wait that is over before it begins. */
 	c.wait_ns = 1;
 	CHECK_ERR(clo_vm_convert(e.vm, &c), -EAGAIN);
@@ -285,7 +285,7 @@ TEST(a_range_over_several_slots)
 	CHECK_ERR(clo_vm_convert(e.vm, &c), -ENOENT);
 	CHECK_EQ(c.error_gpa, E_GPA + 10 * E_PAGE);
 	CHECK_OK(eng_slot(&e, 4, E_GPA + 10 * E_PAGE, 1, 7));
-	CHECK_OK(clo_vm_pin(e.gmem, 2 * E_PAGE, E_PAGE, "gpu", &pin, NULL));
+	CHECK_OK(clo_gmem_pin(e.gmem, 2 * E_PAGE, E_PAGE, "gpu", &pin, NULL));
 	CHECK_ERR(clo_vm_convert(e.vm, &c), -EAGAIN);
 	CHECK_EQ(c.error_gpa, E_GPA + 6 * E_PAGE);
 	CHECK_EQ(c.error_offset, 2 * E_PAGE);

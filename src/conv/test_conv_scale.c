@@ -34,7 +34,7 @@ TEST(a_pib_between_two_pages)
 	struct eng e;
 
 	eng_open(&e, c);
-	CHECK_OK(clo_gmem_create_for(e.vm, 2048 * TIB, CLO_GMEM_MMAP, 0, &far));
+	CHECK_OK(clo_gmem_create(e.vm, 2048 * TIB, CLO_GMEM_MMAP, 0, &far));
 	CHECK_OK(clo_gmem_fallocate(far, CLO_FALLOC_KEEP_SIZE, 0, E_PAGE));
 	CHECK_OK(clo_gmem_fallocate(far, CLO_FALLOC_KEEP_SIZE, 1024 * TIB, E_PAGE));
 	for (unsigned i = 0; i < 10; i++)

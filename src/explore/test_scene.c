@@ -49,7 +49,7 @@ static void world_make(struct world *w)
 
 	scene_must(clo_host_create(&hc, &w->host));
 	scene_must(clo_vm_create(w->host, &vc, &w->vm));
-	scene_must(clo_gmem_create_for(w->vm, PAGES * PAGE, w->scene->gmem_flags, 0, &w->gmem));
+	scene_must(clo_gmem_create(w->vm, PAGES * PAGE, w->scene->gmem_flags, 0, &w->gmem));
 	slot_set(w, PAGES * PAGE);
 	for (unsigned i = 0; i < 2; i++)
 		scene_must(clo_vcpu_create(w->vm, i, &w->vcpu[i]));
@@ -226,7 +226,7 @@ void do_host_load(struct world *w, unsigned self)
 
 void do_pin(struct world *w, unsigned self)
 {
-	w->ret[self] = clo_vm_pin(w->gmem, 0, PAGE, "device", &w->pin, NULL);
+	w->ret[self] = clo_gmem_pin(w->gmem, 0, PAGE, "device", &w->pin, NULL);
 }
 
 /* Set-up: the page is private (VM owner: it has to be made so) and scene_holds the secret. */

@@ -38,8 +38,8 @@ static void gmem_free(struct clo_gmem *g)
 	clo_free(g);
 }
 
-int clo_gmem_create(struct clo_pagedb *db, struct clo_view_host *vh,
-		    const struct clo_gmem_config *cfg, struct clo_gmem **out)
+int clo_gmem_open(struct clo_pagedb *db, struct clo_view_host *vh,
+		  const struct clo_gmem_config *cfg, struct clo_gmem **out)
 {
 	struct clo_gmem *g;
 	int ret = check_config(cfg);

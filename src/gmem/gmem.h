@@ -90,8 +90,8 @@ struct clo_gmem_binding {
  * -ENOMEM. One reference: the "file". @vh may be NULL: no host view, mmap and host access are
  * EOPNOTSUPP.
  */
-int clo_gmem_create(struct clo_pagedb *db, struct clo_view_host *vh,
-		    const struct clo_gmem_config *cfg, struct clo_gmem **out) CLO_MUST_USE;
+int clo_gmem_open(struct clo_pagedb *db, struct clo_view_host *vh,
+		  const struct clo_gmem_config *cfg, struct clo_gmem **out) CLO_MUST_USE;
 /*
  * References: one for the file handle, one for each pin; callers put clo_gmem_get around calls that
  * may meet a close. The last put frees the bookkeeping and unmaps what the VMM left mapped.
@@ -202,15 +202,6 @@ bool clo_gmem_merge_block(struct clo_gmem *g, uint64_t index);
  */
 int clo_gmem_make_locked(struct clo_gmem *g, uint64_t index, struct clo_pfn *pfn) CLO_MUST_USE;
 
-/*
- * Pin with a holder (a DMA user's name, kept by reference: must stay valid), without the range
- * lock: for a DMA listener inside a conversion; others use clo_vm_pin(). All or nothing over [off,
- * off+len) bytes. Makes missing shared folios. *err_off (bytes, may be NULL) tells the page for all
- * but EINVAL. -EINVAL bounds or alignment; -EFAULT a private page, or released; -ENOMEM;
- * -EHWPOISON; -EAGAIN a missing page while its range is changing (clo_vm_pin retries).
- */
-int clo_gmem_pin(struct clo_gmem *g, uint64_t off, uint64_t len, const char *holder,
-		 struct clo_gmem_pin **out, uint64_t *err_off) CLO_MUST_USE;
 /* Some holder of a pin on @index, copied to @name; false when none. */
 bool clo_gmem_pin_holder(struct clo_gmem *g, uint64_t index, char *name, size_t size);
 /*

@@ -87,8 +87,8 @@ static int pin_range(const struct clo_gmem *g, uint64_t off, uint64_t len, struc
 	return index->end > g->npages ? -EINVAL : 0;
 }
 
-int clo_gmem_pin(struct clo_gmem *g, uint64_t off, uint64_t len, const char *holder,
-		 struct clo_gmem_pin **out, uint64_t *err_off)
+int clo_gmem_pin_nowait(struct clo_gmem *g, uint64_t off, uint64_t len, const char *holder,
+			struct clo_gmem_pin **out, uint64_t *err_off)
 {
 	struct clo_gmem_pin *pin;
 	struct clo_range index;
@@ -118,8 +118,8 @@ int clo_gmem_pin(struct clo_gmem *g, uint64_t off, uint64_t len, const char *hol
 	return 0;
 }
 
-int clo_vm_pin(struct clo_gmem *gmem, uint64_t off, uint64_t len, const char *holder,
-	       struct clo_gmem_pin **out, uint64_t *err_off)
+int clo_gmem_pin(struct clo_gmem *gmem, uint64_t off, uint64_t len, const char *holder,
+		 struct clo_gmem_pin **out, uint64_t *err_off)
 {
 	struct clo_rangelock_hold hold;
 	struct clo_range index;
@@ -130,7 +130,7 @@ int clo_vm_pin(struct clo_gmem *gmem, uint64_t off, uint64_t len, const char *ho
 	/* With the range no conversion or hole is under way in it; what is left to retry is a
 	 * change elsewhere that shares a stripe. */
 	clo_rangelock_lock(&gmem->ranges, index, &hold);
-	while ((ret = clo_gmem_pin(gmem, off, len, holder, out, err_off)) == -EAGAIN)
+	while ((ret = clo_gmem_pin_nowait(gmem, off, len, holder, out, err_off)) == -EAGAIN)
 		clo_relax();
 	clo_rangelock_unlock(&gmem->ranges, &hold);
 	return ret;

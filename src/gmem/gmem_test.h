@@ -148,7 +148,7 @@ static inline struct clo_gmem *t_file(struct t_host *h, uint64_t npages, uint64_
 	struct clo_gmem_config cfg = t_config(h, npages, flags, order);
 	struct clo_gmem *g;
 
-	CHECK_OK(clo_gmem_create(h->db, h->vh, &cfg, &g));
+	CHECK_OK(clo_gmem_open(h->db, h->vh, &cfg, &g));
 	return g;
 }
 

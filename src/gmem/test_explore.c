@@ -77,7 +77,7 @@ static void open_world(uint64_t flags, bool views)
 	t_soil(w.db, FRAMES);
 	if (views)
 		must(clo_view_host_create(w.db, CLO_VIEW_SOFT, &w.vh) == 0, "view host");
-	must(clo_gmem_create(w.db, w.vh, &cfg, &w.g) == 0, "file");
+	must(clo_gmem_open(w.db, w.vh, &cfg, &w.g) == 0, "file");
 	must(clo_gmem_bind(w.g, &w.b, clo_range(0, 2), 0) == 0, "bind");
 	w.up = true;
 	clo_sched_quiet(false);
@@ -383,7 +383,7 @@ TEST_TIMEOUT(no_view_of_a_freed_frame, 120)
 static void *pinner(void *arg)
 {
 	(void)arg;
-	must(clo_vm_pin(w.g, 0, CLO_PAGE_SIZE, "explorer", &w.pin, NULL) == 0, "pin");
+	must(clo_gmem_pin(w.g, 0, CLO_PAGE_SIZE, "explorer", &w.pin, NULL) == 0, "pin");
 	return NULL;
 }
 

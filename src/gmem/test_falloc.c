@@ -87,7 +87,7 @@ TEST(allocate_does_not_touch)
 	t_soil(h.db, 64);
 	cfg = t_config(&h, 8, 0, 0);
 	cfg.ops.prepare = t_prepare;
-	CHECK_OK(clo_gmem_create(h.db, NULL, &cfg, &g));
+	CHECK_OK(clo_gmem_open(h.db, NULL, &cfg, &g));
 	CHECK_OK(clo_attr_set(clo_gmem_attr(g), clo_range(2, 3), false));
 	CHECK_OK(t_allocate(g, 1, 2));
 	CHECK_EQ(t_frame(g, 1).state, CLO_FRAME_PRIVATE);
@@ -160,7 +160,7 @@ TEST(hole_over_a_pinned_page)
 	g = t_file(&h, 8, T_MMAP_ANY, 0);
 	pfn = t_page(g, 2, false);
 	memset(t_bytes(g, pfn), 0x22, 4096);
-	CHECK_OK(clo_vm_pin(g, 2 * 4096, 4096, "dma", &pin, NULL));
+	CHECK_OK(clo_gmem_pin(g, 2 * 4096, 4096, "dma", &pin, NULL));
 	CHECK_OK(t_allocate(g, 0, 8));
 	CHECK_OK(t_punch(g, 0, 8));
 	CHECK_EQ(t_stats(g).punched, 7);
@@ -191,7 +191,7 @@ TEST(huge_hole_over_a_pinned_page)
 	pfn = t_page(g, 1, true);
 	t_convert(g, clo_range(600, 602), false);
 	CHECK_OK(t_allocate(g, 0, 1024));
-	CHECK_OK(clo_gmem_pin(g, 601 * 4096, 4096, "dma", &pin, NULL));
+	CHECK_OK(clo_gmem_pin_nowait(g, 601 * 4096, 4096, "dma", &pin, NULL));
 	t_bytes(g, pfn)[0] = 0x42;
 	t_log_clear(&h.vm);
 	CHECK_ERR(t_punch(g, 0, 1024), -EAGAIN);
@@ -246,7 +246,7 @@ TEST(release_while_pinned)
 	t_host_open(&h, 16, 16);
 	g = t_file(&h, 4, T_MMAP_ANY, 0);
 	CHECK_OK(t_allocate(g, 0, 4));
-	CHECK_OK(clo_vm_pin(g, 4096, 2 * 4096, "forgotten", &pin, NULL));
+	CHECK_OK(clo_gmem_pin(g, 4096, 2 * 4096, "forgotten", &pin, NULL));
 	pfn = t_page(g, 1, false);
 	clo_gmem_release(g);
 	clo_pagedb_stats(h.db, &s);
@@ -277,7 +277,7 @@ TEST(lost_frame_is_not_served)
 
 	t_host_open(&h, 16, 16);
 	g = t_file(&h, 4, T_MMAP_ANY, 0);
-	CHECK_OK(clo_vm_pin(g, 0, 4096, "forgotten", &pin, NULL));
+	CHECK_OK(clo_gmem_pin(g, 0, 4096, "forgotten", &pin, NULL));
 	clo_gmem_get(g);
 	clo_gmem_release(g);
 	CHECK_ERR(t_get(g, 0, false, &pfn, &order), -EFAULT);

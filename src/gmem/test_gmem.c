@@ -63,7 +63,7 @@ TEST(create_rules)
 		cfg.size = row->size;
 		cfg.owner = row->owner;
 		cfg.valid_flags = row->valid;
-		CHECK_ERR(clo_gmem_create(h.db, NULL, &cfg, &g), row->err);
+		CHECK_ERR(clo_gmem_open(h.db, NULL, &cfg, &g), row->err);
 		CHECK((g != NULL) == (row->err == 0));
 		if (!g)
 			continue;
@@ -212,7 +212,7 @@ TEST(prepare_is_asked_for_private_use)
 	t_soil(h.db, 8);
 	cfg = t_config(&h, 8, CLO_GMEM_MMAP, 0);
 	cfg.ops.prepare = t_prepare;
-	CHECK_OK(clo_gmem_create(h.db, NULL, &cfg, &g));
+	CHECK_OK(clo_gmem_open(h.db, NULL, &cfg, &g));
 	h.vm.prepare_ret = -EIO;
 	CHECK_ERR(clo_gmem_get_folio(g, 2, clo_gfn(102), true, &pfn, &order), -EIO);
 	CHECK(h.vm.prepare_locked);
@@ -317,7 +317,7 @@ static int use_all(struct t_host *h)
 	struct clo_gmem *g;
 	struct clo_pfn pfn;
 	unsigned order;
-	int ret = clo_gmem_create(h->db, h->vh, &cfg, &g);
+	int ret = clo_gmem_open(h->db, h->vh, &cfg, &g);
 
 	if (ret)
 		return ret;
@@ -328,7 +328,7 @@ static int use_all(struct t_host *h)
 		ret = clo_attr_set(clo_gmem_attr(g), clo_range(1ULL << 19, (1ULL << 19) + 3),
 				   false);
 	if (ret == 0)
-		ret = clo_gmem_pin(g, 1ULL << 31, 3 * 4096, "test", &pin, NULL);
+		ret = clo_gmem_pin_nowait(g, 1ULL << 31, 3 * 4096, "test", &pin, NULL);
 	if (ret == 0)
 		CHECK_EQ(t_stats(g).pins, 3);
 	clo_gmem_unpin(pin);
@@ -368,9 +368,9 @@ TEST(create_without_memory)
 	t_host_open(&h, 16, 0);
 	cfg = t_config(&h, 4, 0, 0);
 	clo_alloc_fail_at(1);
-	CHECK_ERR(clo_gmem_create(h.db, NULL, &cfg, &g), -ENOMEM);
+	CHECK_ERR(clo_gmem_open(h.db, NULL, &cfg, &g), -ENOMEM);
 	clo_alloc_fail_at(2);
-	CHECK_ERR(clo_gmem_create(h.db, NULL, &cfg, &g), -ENOMEM);
+	CHECK_ERR(clo_gmem_open(h.db, NULL, &cfg, &g), -ENOMEM);
 	clo_alloc_fail_at(0);
 	CHECK_EQ(g, NULL);
 	t_host_close(&h);

@@ -15,7 +15,7 @@ TEST(prepare_of_a_huge_folio)
 	t_host_open(&h, 1024, 1024);
 	cfg = t_config(&h, 1024, CLO_GMEM_HUGETLB, 9);
 	cfg.ops.prepare = t_prepare;
-	CHECK_OK(clo_gmem_create(h.db, NULL, &cfg, &g));
+	CHECK_OK(clo_gmem_open(h.db, NULL, &cfg, &g));
 	CHECK_OK(clo_gmem_get_folio(g, 515, clo_gfn(1027), true, &pfn, &order));
 	CHECK_EQ(order, 9);
 	CHECK_EQ(h.vm.prepare_order, 9);

@@ -152,8 +152,8 @@ static void op_pin(struct m *m, struct m_file *f, unsigned start, unsigned end)
 		*pin = (struct m_pin){ 0 };
 		return;
 	}
-	ret = clo_vm_pin(f->g, (uint64_t)start << 12, (uint64_t)(end - start) << 12, "model",
-			 &pin->pin, &off);
+	ret = clo_gmem_pin(f->g, (uint64_t)start << 12, (uint64_t)(end - start) << 12, "model",
+			   &pin->pin, &off);
 	for (i = start; i < end && want == 0; i++) {
 		if (f->attr[i])
 			want = -EFAULT;

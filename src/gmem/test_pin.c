@@ -27,11 +27,11 @@ TEST(pin_bounds)
 		const struct pin_row *row = &pin_rows[i];
 		struct clo_gmem_pin *pin = NULL;
 
-		CHECK_ERR(clo_vm_pin(g, row->off, row->len, "x", &pin, NULL), row->err);
+		CHECK_ERR(clo_gmem_pin(g, row->off, row->len, "x", &pin, NULL), row->err);
 		CHECK((pin != NULL) == (row->err == 0));
 		clo_gmem_unpin(pin);
 		pin = NULL;
-		CHECK_ERR(clo_gmem_pin(g, row->off, row->len, "x", &pin, NULL), row->err);
+		CHECK_ERR(clo_gmem_pin_nowait(g, row->off, row->len, "x", &pin, NULL), row->err);
 		clo_gmem_unpin(pin);
 	}
 	CHECK_EQ(t_stats(g).pins, 0);
@@ -50,27 +50,27 @@ TEST(pin_is_all_or_nothing)
 	t_host_open(&h, 4, 64);
 	g = t_file(&h, 16, T_MMAP_ANY, 0);
 	CHECK_OK(clo_attr_set(clo_gmem_attr(g), clo_range(2, 3), true));
-	CHECK_ERR(clo_vm_pin(g, 0, 4 * 4096, "x", &pin, &off), -EFAULT);
+	CHECK_ERR(clo_gmem_pin(g, 0, 4 * 4096, "x", &pin, &off), -EFAULT);
 	CHECK_EQ(off, 2 * 4096);
 	CHECK_EQ(t_stats(g).pins, 0);
-	CHECK_ERR(clo_gmem_pin(g, 0, 4 * 4096, "x", &pin, NULL), -EFAULT);
+	CHECK_ERR(clo_gmem_pin_nowait(g, 0, 4 * 4096, "x", &pin, NULL), -EFAULT);
 	/* The private page has a frame. */
 	(void)t_page(g, 2, true);
-	CHECK_ERR(clo_gmem_pin(g, 2 * 4096, 4096, "x", &pin, &off), -EFAULT);
+	CHECK_ERR(clo_gmem_pin_nowait(g, 2 * 4096, 4096, "x", &pin, &off), -EFAULT);
 	CHECK_EQ(off, 2 * 4096);
 	/* Memory for one more page only. */
-	CHECK_ERR(clo_vm_pin(g, 8 * 4096, 3 * 4096, "x", &pin, &off), -ENOMEM);
-	CHECK_EQ(off, 9 * 4096);
 	CHECK_ERR(clo_gmem_pin(g, 8 * 4096, 3 * 4096, "x", &pin, &off), -ENOMEM);
+	CHECK_EQ(off, 9 * 4096);
+	CHECK_ERR(clo_gmem_pin_nowait(g, 8 * 4096, 3 * 4096, "x", &pin, &off), -ENOMEM);
 	clo_alloc_fail_at(1);
-	CHECK_ERR(clo_gmem_pin(g, 0, 4096, "x", &pin, &off), -ENOMEM);
+	CHECK_ERR(clo_gmem_pin_nowait(g, 0, 4096, "x", &pin, &off), -ENOMEM);
 	clo_alloc_fail_at(0);
 	CHECK_EQ(t_stats(g).pins, 0);
 	CHECK_EQ(pin, NULL);
 	pfn = t_page(g, 8, false);
 	clo_page_set_poison(h.db, pfn, true);
+	CHECK_ERR(clo_gmem_pin_nowait(g, 8 * 4096, 4096, "x", &pin, &off), -EHWPOISON);
 	CHECK_ERR(clo_gmem_pin(g, 8 * 4096, 4096, "x", &pin, &off), -EHWPOISON);
-	CHECK_ERR(clo_vm_pin(g, 8 * 4096, 4096, "x", &pin, &off), -EHWPOISON);
 	clo_page_set_poison(h.db, pfn, false);
 	clo_gmem_release(g);
 	t_host_close(&h);
@@ -87,13 +87,13 @@ TEST(pin_makes_and_zeroes)
 	t_soil(h.db, 16);
 	g = t_file(&h, 8, T_MMAP_ANY, 0);
 	CHECK_OK(t_allocate(g, 0, 1)); /* there, but not zeroed */
-	CHECK_OK(clo_vm_pin(g, 0, 2 * 4096, "x", &pin, NULL));
+	CHECK_OK(clo_gmem_pin(g, 0, 2 * 4096, "x", &pin, NULL));
 	for (uint64_t i = 0; i < 2; i++) {
 		CHECK(clo_gmem_pfn(g, i, &pfn));
 		t_check_zero(g, pfn);
 		CHECK_EQ(t_frame(g, i).pins, 1);
 	}
-	CHECK_OK(clo_vm_pin(g, 4096, 4096, "y", &again, NULL));
+	CHECK_OK(clo_gmem_pin(g, 4096, 4096, "y", &again, NULL));
 	CHECK_EQ(t_frame(g, 1).pins, 2);
 	CHECK_EQ(t_stats(g).pinned, 2);
 	CHECK_EQ(t_stats(g).pins, 3);
@@ -119,17 +119,17 @@ TEST(pin_inside_a_conversion)
 	(void)t_page(g, 1, false);
 	CHECK_OK(t_allocate(g, 2, 1)); /* not ready: zeroed by the pin */
 	clo_inval_begin(clo_gmem_inval(g), clo_range(0, 8));
-	CHECK_OK(clo_gmem_pin(g, 4096, 2 * 4096, "listener", &pin, NULL));
+	CHECK_OK(clo_gmem_pin_nowait(g, 4096, 2 * 4096, "listener", &pin, NULL));
 	clo_gmem_unpin(pin);
 	pin = NULL;
 	/* A page that does not exist cannot be made now, and the listener must not wait for its own
 	 * conversion. */
-	CHECK_ERR(clo_gmem_pin(g, 4096, 3 * 4096, "listener", &pin, &off), -EAGAIN);
+	CHECK_ERR(clo_gmem_pin_nowait(g, 4096, 3 * 4096, "listener", &pin, &off), -EAGAIN);
 	CHECK_EQ(off, 3 * 4096);
 	CHECK_EQ(pin, NULL);
 	CHECK_EQ(t_stats(g).pins, 0);
 	clo_inval_end(clo_gmem_inval(g), clo_range(0, 8));
-	CHECK_OK(clo_gmem_pin(g, 4096, 3 * 4096, "listener", &pin, &off));
+	CHECK_OK(clo_gmem_pin_nowait(g, 4096, 3 * 4096, "listener", &pin, &off));
 	clo_gmem_unpin(pin);
 	clo_gmem_release(g);
 	t_host_close(&h);
@@ -145,8 +145,8 @@ TEST(pin_after_release)
 	g = t_file(&h, 8, T_MMAP_ANY, 0);
 	clo_gmem_get(g);
 	clo_gmem_release(g);
+	CHECK_ERR(clo_gmem_pin_nowait(g, 0, 4096, "x", &pin, NULL), -EFAULT);
 	CHECK_ERR(clo_gmem_pin(g, 0, 4096, "x", &pin, NULL), -EFAULT);
-	CHECK_ERR(clo_vm_pin(g, 0, 4096, "x", &pin, NULL), -EFAULT);
 	clo_gmem_put(g);
 	t_host_close(&h);
 }
@@ -162,9 +162,9 @@ TEST(holders)
 	g = t_file(&h, 8, T_MMAP_ANY, 0);
 	CHECK(!clo_gmem_pin_holder(g, 0, name, sizeof(name)));
 	CHECK_STR(name, "none");
-	CHECK_OK(clo_vm_pin(g, 0, 2 * 4096, "vfio", &pin[0], NULL));
-	CHECK_OK(clo_vm_pin(g, 2 * 4096, 4096, "vhost-user-net", &pin[1], NULL));
-	CHECK_OK(clo_vm_pin(g, 4 * 4096, 4096, NULL, &pin[2], NULL));
+	CHECK_OK(clo_gmem_pin(g, 0, 2 * 4096, "vfio", &pin[0], NULL));
+	CHECK_OK(clo_gmem_pin(g, 2 * 4096, 4096, "vhost-user-net", &pin[1], NULL));
+	CHECK_OK(clo_gmem_pin(g, 4 * 4096, 4096, NULL, &pin[2], NULL));
 	CHECK(clo_gmem_pin_holder(g, 1, name, sizeof(name)));
 	CHECK_STR(name, "vfio");
 	CHECK(clo_gmem_pin_holder(g, 2, name, sizeof(name)));
@@ -208,7 +208,7 @@ TEST(waiting_for_an_unpin)
 	w.seen = clo_gmem_unpin_count(w.g);
 	CHECK(!clo_gmem_wait_unpin(w.g, w.seen, 0));
 	CHECK(!clo_gmem_wait_unpin(w.g, w.seen, clo_now_ns() + 1000));
-	CHECK_OK(clo_vm_pin(w.g, 0, 4096, "x", &pin, NULL));
+	CHECK_OK(clo_gmem_pin(w.g, 0, 4096, "x", &pin, NULL));
 	CHECK_OK(clo_thread_create(&thread, wait_for_unpin, &w));
 	clo_gmem_unpin(pin);
 	CHECK_OK(clo_thread_join(&thread));

@@ -33,7 +33,7 @@ static void open_shared(struct shared *s, uint64_t flags, uint64_t limit)
 	cfg = t_config(&s->h, PAGES, flags, 0);
 	/* The log is one thread's. */
 	cfg.ops = (struct clo_gmem_ops){ .begin = no_range, .end = no_range, .vm = &s->h.vm };
-	CHECK_OK(clo_gmem_create(s->h.db, NULL, &cfg, &s->g));
+	CHECK_OK(clo_gmem_open(s->h.db, NULL, &cfg, &s->g));
 }
 
 /* A vCPU as fault.c has it: RCU, the file from the slot's binding, any error but these is wrong. */
@@ -102,7 +102,7 @@ static void *device(void *arg)
 	while (!clo_a32_get(&s->stop)) {
 		uint64_t index = clo_rand_below(&rand, PAGES);
 		struct clo_gmem_pin *pin;
-		int ret = clo_vm_pin(s->g, index << 12, 4096, "device", &pin, NULL);
+		int ret = clo_gmem_pin(s->g, index << 12, 4096, "device", &pin, NULL);
 
 		if (ret) {
 			CHECK(ret == -EFAULT || ret == -ENOMEM);

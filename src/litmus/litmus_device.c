@@ -55,8 +55,8 @@ int clo_lit_device_map(void *arg, const struct clo_dma_range *range)
 	     at += CLO_PAGE_SIZE) {
 		uint64_t offset = range->gmem_offset + at;
 		struct clo_gmem_pin *pin;
-		int ret = clo_dma_pin(range->gmem, offset, CLO_PAGE_SIZE, d->listener.name, &pin,
-				      NULL);
+		int ret = clo_gmem_pin_nowait(range->gmem, offset, CLO_PAGE_SIZE, d->listener.name,
+					      &pin, NULL);
 
 		if (ret == 0 && !put(d, pin, range->gmem, offset)) {
 			clo_gmem_unpin(pin);

@@ -134,7 +134,8 @@ static void op_pin(struct exec *e)
 {
 	struct clo_gmem_pin *pin = NULL;
 
-	e->res->error = clo_vm_pin(e->gmem, e->at, e->bytes, e->r->p->pins[e->op->pin], &pin, NULL);
+	e->res->error =
+		clo_gmem_pin(e->gmem, e->at, e->bytes, e->r->p->pins[e->op->pin], &pin, NULL);
 	if (e->res->error == 0)
 		clo_aptr_set(&e->r->pins[e->op->pin], pin);
 }

@@ -66,8 +66,8 @@ static int make_gmems(struct clo_litmus_run *r, char *why)
 {
 	for (unsigned i = 0; i < r->p->gmem_count; i++) {
 		const struct clo_litmus_gmem *g = &r->p->gmems[i];
-		int ret = clo_gmem_create_for(r->vms[g->vm].vm, g->npages << CLO_PAGE_SHIFT,
-					      g->flags, g->page_order, &r->gmems[i]);
+		int ret = clo_gmem_create(r->vms[g->vm].vm, g->npages << CLO_PAGE_SHIFT, g->flags,
+					  g->page_order, &r->gmems[i]);
 
 		if (ret)
 			return setup_error(ret, "file", g->name, why);
@@ -125,7 +125,7 @@ static int make_devices(struct clo_litmus_run *r, char *why)
 			.unmap = clo_lit_device_unmap,
 			.arg = d,
 		};
-		ret = clo_dma_listener_add(r->vms[l->vm].vm, &d->listener);
+		ret = clo_vm_add_dma_listener(r->vms[l->vm].vm, &d->listener);
 		if (ret)
 			return setup_error(ret, "listener", l->name, why);
 	}

@@ -76,7 +76,7 @@ static inline struct clo_gmem *file_open(struct fixture *f, uint64_t npages, uin
 
 	if (!f->db)
 		CHECK_OK(clo_pagedb_create(CLO_POOL_ANON, 64, 0, &f->db));
-	CHECK_OK(clo_gmem_create(f->db, NULL, &cfg, &g));
+	CHECK_OK(clo_gmem_open(f->db, NULL, &cfg, &g));
 	return g;
 }
 

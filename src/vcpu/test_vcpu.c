@@ -257,7 +257,7 @@ TEST(exit_prepare)
 	eng_open(&e, (struct eng_config){ .no_slot = true });
 	bare = e.gmem;
 	clo_vm_set_prepare(e.vm, prepare, NULL, &left);
-	CHECK_OK(clo_gmem_create_for(e.vm, 16 * E_PAGE, 0, 0, &e.gmem));
+	CHECK_OK(clo_gmem_create(e.vm, 16 * E_PAGE, 0, 0, &e.gmem));
 	CHECK_OK(eng_slot(&e, 0, E_GPA, 16, 0));
 	CHECK_OK(eng_convert(&e, 0, 16, CLO_CONVERT_TO_PRIVATE));
 	/* Whatever it says is an exit, -EAGAIN too: a retry would have to change something. */

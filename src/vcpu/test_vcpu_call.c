@@ -64,7 +64,7 @@ TEST(hypercall_that_converts)
 	CHECK(!eng_is_private(&e, 3) && eng_is_private(&e, 4));
 	CHECK_EQ(clo_vcpu_map_gpa_range(e.vcpu, E_GPA, 1, ENCRYPTED | 1 << 5), GUEST_EINVAL);
 	CHECK_EQ(clo_vcpu_map_gpa_range(e.vcpu, E_GPA + 1, 1, ENCRYPTED), GUEST_EINVAL);
-	CHECK_OK(clo_vm_pin(e.gmem, 0, E_PAGE, "x", &pin, NULL));
+	CHECK_OK(clo_gmem_pin(e.gmem, 0, E_PAGE, "x", &pin, NULL));
 	CHECK_ERR(clo_vcpu_map_gpa_range(e.vcpu, E_GPA, 1, ENCRYPTED), -EAGAIN);
 	clo_gmem_unpin(pin);
 	CHECK_EQ(clo_vcpu_map_gpa_range(e.vcpu, E_GPA, 1, ENCRYPTED), 0);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * vcpu/vcpu.h - the soft vCPU: guest loads, stores, hypercalls and pre-faults through TLB and
- * stage-2. All functions are public (cloister/cloister.h): clo_vcpu_create, clo_vcpu_access,
+ * stage-2. All functions are public (cloister/vcpu.h): clo_vcpu_create, clo_vcpu_access,
  * clo_vcpu_exit, clo_vcpu_map_gpa_range, clo_vcpu_complete_hypercall, clo_vcpu_pre_fault.
  *
  * An access happens in guest mode (clo_tlb_enter .. exit), one page at a time, so a shoot-down

@@ -80,9 +80,9 @@ TEST(pins_left_leak_their_frames)
 	struct eng e;
 
 	eng_open(&e, in_place);
-	CHECK_OK(clo_vm_pin(e.gmem, 2 * E_PAGE, 2 * E_PAGE, "vfio0", &a, NULL));
-	CHECK_OK(clo_vm_pin(e.gmem, 3 * E_PAGE, E_PAGE,
-			    "a holder whose name is longer than the room", &b, NULL));
+	CHECK_OK(clo_gmem_pin(e.gmem, 2 * E_PAGE, 2 * E_PAGE, "vfio0", &a, NULL));
+	CHECK_OK(clo_gmem_pin(e.gmem, 3 * E_PAGE, E_PAGE,
+			      "a holder whose name is longer than the room", &b, NULL));
 	clo_vm_report(e.vm, &r);
 	CHECK_EQ(r.pins_left, 3);
 	CHECK_EQ(r.leak_count, 2);
@@ -168,7 +168,7 @@ TEST(a_file_closed_while_bound)
 	uint8_t v;
 
 	eng_open(&e, in_place);
-	CHECK_OK(clo_gmem_create_for(e.vm, E_PAGE, 0, 0, &second));
+	CHECK_OK(clo_gmem_create(e.vm, E_PAGE, 0, 0, &second));
 	CHECK_OK(eng_store(&e, 0, 0, 1));
 	clo_gmem_close(second);
 	CHECK_OK(eng_store(&e, 0, 0, 1));
@@ -188,9 +188,9 @@ TEST(pins_that_no_memslot_shows_are_reported)
 	struct eng e;
 
 	eng_open(&e, in_place);
-	CHECK_OK(clo_gmem_create_for(e.vm, 8 * E_PAGE, CLO_GMEM_MMAP | CLO_GMEM_INIT_SHARED, 0,
-				     &second));
-	CHECK_OK(clo_vm_pin(second, 2 * E_PAGE, 3 * E_PAGE, "vhost", &p, NULL));
+	CHECK_OK(clo_gmem_create(e.vm, 8 * E_PAGE, CLO_GMEM_MMAP | CLO_GMEM_INIT_SHARED, 0,
+				 &second));
+	CHECK_OK(clo_gmem_pin(second, 2 * E_PAGE, 3 * E_PAGE, "vhost", &p, NULL));
 	clo_vm_report(e.vm, &r);
 	CHECK_EQ(r.pins_left, 3);
 	CHECK_EQ(r.leak_count, 1);
@@ -209,7 +209,7 @@ TEST(frames_lost_by_a_close_are_reported)
 	struct eng e;
 
 	eng_open(&e, in_place);
-	CHECK_OK(clo_vm_pin(e.gmem, 4 * E_PAGE, 2 * E_PAGE, "vfio0", &p, NULL));
+	CHECK_OK(clo_gmem_pin(e.gmem, 4 * E_PAGE, 2 * E_PAGE, "vfio0", &p, NULL));
 	clo_gmem_close(e.gmem);
 	clo_gmem_unpin(p); /* too late */
 	clo_vm_destroy(e.vm, &r);
@@ -235,7 +235,7 @@ TEST(a_sparse_guest_is_reported_at_once)
 	c.pages = (1ULL << 40) / E_PAGE;
 	eng_open(&e, c);
 	CHECK_OK(eng_store(&e, 0, 0, 1));
-	CHECK_OK(clo_vm_pin(e.gmem, (1ULL << 40) - E_PAGE, E_PAGE, "vfio0", &p, NULL));
+	CHECK_OK(clo_gmem_pin(e.gmem, (1ULL << 40) - E_PAGE, E_PAGE, "vfio0", &p, NULL));
 	for (unsigned i = 0; i < 1000; i++)
 		clo_vm_report(e.vm, &r);
 	CHECK_EQ(r.pins_left, 1);

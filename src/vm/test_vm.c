@@ -258,11 +258,11 @@ TEST(files_of_each_type_and_owner)
 			uint64_t flag = 1ULL << bit;
 
 			if (flag == CLO_GMEM_HUGETLB)
-				CHECK_OK(clo_gmem_create_for(e.vm, E_2M, flag, 9, &g));
+				CHECK_OK(clo_gmem_create(e.vm, E_2M, flag, 9, &g));
 			else if (flag & rows[i].allowed)
-				CHECK_OK(clo_gmem_create_for(e.vm, E_PAGE, flag, 0, &g));
+				CHECK_OK(clo_gmem_create(e.vm, E_PAGE, flag, 0, &g));
 			else
-				CHECK_ERR(clo_gmem_create_for(e.vm, E_PAGE, flag, 0, &g), -EINVAL);
+				CHECK_ERR(clo_gmem_create(e.vm, E_PAGE, flag, 0, &g), -EINVAL);
 		}
 		eng_close(&e);
 	}
@@ -274,21 +274,21 @@ TEST(file_arguments)
 	struct eng e;
 
 	eng_open(&e, (struct eng_config){ .owner = CLO_ATTR_OWNER_GMEM });
-	CHECK_ERR(clo_gmem_create_for(e.vm, 0, 0, 0, &g), -EINVAL);
-	CHECK_ERR(clo_gmem_create_for(e.vm, 4095, 0, 0, &g), -EINVAL);
-	CHECK_ERR(clo_gmem_create_for(e.vm, 1ULL << 63, 0, 0, &g), -EINVAL);
-	CHECK_ERR(clo_gmem_create_for(e.vm, E_2M, 0, 9, &g), -EINVAL);
-	CHECK_ERR(clo_gmem_create_for(e.vm, E_2M, CLO_GMEM_HUGETLB, 0, &g), -EINVAL);
-	CHECK_ERR(clo_gmem_create_for(e.vm, E_2M, CLO_GMEM_HUGETLB, 10, &g), -EINVAL);
-	CHECK_ERR(clo_gmem_create_for(e.vm, E_2M + E_PAGE, CLO_GMEM_HUGETLB, 9, &g), -EINVAL);
-	CHECK_ERR(clo_gmem_create_for(e.vm, E_2M, CLO_GMEM_HUGETLB | CLO_GMEM_INIT_SHARED, 9, &g),
+	CHECK_ERR(clo_gmem_create(e.vm, 0, 0, 0, &g), -EINVAL);
+	CHECK_ERR(clo_gmem_create(e.vm, 4095, 0, 0, &g), -EINVAL);
+	CHECK_ERR(clo_gmem_create(e.vm, 1ULL << 63, 0, 0, &g), -EINVAL);
+	CHECK_ERR(clo_gmem_create(e.vm, E_2M, 0, 9, &g), -EINVAL);
+	CHECK_ERR(clo_gmem_create(e.vm, E_2M, CLO_GMEM_HUGETLB, 0, &g), -EINVAL);
+	CHECK_ERR(clo_gmem_create(e.vm, E_2M, CLO_GMEM_HUGETLB, 10, &g), -EINVAL);
+	CHECK_ERR(clo_gmem_create(e.vm, E_2M + E_PAGE, CLO_GMEM_HUGETLB, 9, &g), -EINVAL);
+	CHECK_ERR(clo_gmem_create(e.vm, E_2M, CLO_GMEM_HUGETLB | CLO_GMEM_INIT_SHARED, 9, &g),
 		  -EINVAL);
-	CHECK_OK(clo_gmem_create_for(e.vm, INT64_MAX - E_PAGE + 1, 0, 0, &g));
+	CHECK_OK(clo_gmem_create(e.vm, INT64_MAX - E_PAGE + 1, 0, 0, &g));
 	for (uint64_t n = 1;; n++) {
 		int ret;
 
 		clo_alloc_fail_at(n);
-		ret = clo_gmem_create_for(e.vm, E_PAGE, 0, 0, &g);
+		ret = clo_gmem_create(e.vm, E_PAGE, 0, 0, &g);
 		clo_alloc_fail_at(0);
 		if (ret == 0)
 			break;

@@ -136,8 +136,8 @@ void clo_vm_destroy(struct clo_vm *vm, struct clo_leak_report *report)
 	clo_free(vm);
 }
 
-int clo_gmem_create_for(struct clo_vm *vm, uint64_t bytes, uint64_t flags, uint32_t page_order,
-			struct clo_gmem **out)
+int clo_gmem_create(struct clo_vm *vm, uint64_t bytes, uint64_t flags, uint32_t page_order,
+		    struct clo_gmem **out)
 {
 	struct clo_vm_gmem *entry = clo_alloc(sizeof(*entry));
 	struct clo_gmem_config cfg = {
@@ -158,7 +158,7 @@ int clo_gmem_create_for(struct clo_vm *vm, uint64_t bytes, uint64_t flags, uint3
 	/* Then a fault on a ready folio takes no folio lock. */
 	if (!vm->prepare)
 		cfg.ops.prepare = NULL;
-	ret = clo_gmem_create(vm->host->db, vm->host->views, &cfg, &entry->gmem);
+	ret = clo_gmem_open(vm->host->db, vm->host->views, &cfg, &entry->gmem);
 	if (ret) {
 		clo_free(entry);
 		return ret;

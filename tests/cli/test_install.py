@@ -60,7 +60,7 @@ def tests(at):
 
     def everything_is_there():
         for pattern in ("bin/cloister", "bin/cloister-explore", r"libcloister\.so\.0",
-                        r"libcloister\.a", r"cloister/cloister\.h", r"cloister\.pc",
+                        r"libcloister\.a", r"cloister/cloister\.h", r"cloister/vcpu\.h", r"cloister\.pc",
                         r"litmus/fault-vs-punch\.litmus", r"man1/cloister\.1",
                         r"man1/cloister-explore\.1", r"man3/libcloister\.3",
                         r"man5/cloister-litmus\.5"):

@@ -69,8 +69,10 @@ def test_all_options_are_described():
 
 
 def test_all_functions_are_named():
-    with open(os.path.join(ROOT, "include", "cloister", "cloister.h"), encoding="utf-8") as f:
-        functions = re.findall(r"^CLO_API [^(;]*?(\w+)\(", f.read(), re.MULTILINE)
+    functions = []
+    for header in sorted(os.listdir(os.path.join(ROOT, "include", "cloister"))):
+        with open(os.path.join(ROOT, "include", "cloister", header), encoding="utf-8") as f:
+            functions += re.findall(r"^CLO_API [^(;]*?(\w+)\(", f.read(), re.MULTILINE)
     check(len(functions) > 30, functions)
     text = source("libcloister.3")
     missing = [f for f in functions if "%s ()" % f not in text]

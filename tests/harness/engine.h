@@ -97,8 +97,7 @@ static inline void eng_open(struct eng *e, struct eng_config c)
 	e->user = eng_map_user(e->pages * E_PAGE);
 	CHECK_OK(clo_host_create(&hc, &e->host));
 	CHECK_OK(clo_vm_create(e->host, &vc, &e->vm));
-	CHECK_OK(clo_gmem_create_for(e->vm, e->pages * E_PAGE, c.gmem_flags, c.page_order,
-				     &e->gmem));
+	CHECK_OK(clo_gmem_create(e->vm, e->pages * E_PAGE, c.gmem_flags, c.page_order, &e->gmem));
 	CHECK_OK(clo_vcpu_create(e->vm, 0, &e->vcpu));
 	if (!c.no_slot)
 		CHECK_OK(eng_slot(e, 0, E_GPA, e->pages, 0));

@@ -89,8 +89,8 @@ static int vm_open(struct drive *d, unsigned i)
 		e->user = NULL;
 		return -ENOMEM;
 	}
-	ret = clo_gmem_create_for(e->vm, m->pages * PAGE, gmem_flags(&m->cfg),
-				  m->cfg.hugetlb ? 9 : 0, &e->gmem);
+	ret = clo_gmem_create(e->vm, m->pages * PAGE, gmem_flags(&m->cfg), m->cfg.hugetlb ? 9 : 0,
+			      &e->gmem);
 	if (ret == 0)
 		ret = clo_vcpu_create(e->vm, 0, &e->vcpu);
 	for (unsigned n = 0; ret == 0 && n < MODEL_SLOTS; n++) {
@@ -198,8 +198,8 @@ static struct model_result pin(struct engine_vm *e, const struct model_op *op)
 
 	if (e->pin[op->n])
 		return r;
-	r.ret = clo_vm_pin(e->gmem, op->page * PAGE, op->count * PAGE, HOLDER, &e->pin[op->n],
-			   &where);
+	r.ret = clo_gmem_pin(e->gmem, op->page * PAGE, op->count * PAGE, HOLDER, &e->pin[op->n],
+			     &where);
 	if (r.ret)
 		e->pin[op->n] = NULL;
 	if (r.ret == -EFAULT)

@@ -45,7 +45,7 @@ static int make(struct machine *m)
 	ret = clo_vm_create(m->host, &vc, &m->vm);
 	if (ret)
 		return failed("vm", ret);
-	ret = clo_gmem_create_for(m->vm, BYTES, CLO_GMEM_MMAP, 0, &m->gmem);
+	ret = clo_gmem_create(m->vm, BYTES, CLO_GMEM_MMAP, 0, &m->gmem);
 	if (ret)
 		return failed("guest_memfd", ret);
 	memset(&region, 0, sizeof(region));

@@ -79,6 +79,26 @@ def consumer_runs(folder):
         result(name, problem or run(program, timeout=60))
 
 
+def functions():
+    """(name, struct that its first parameter points to or "") of each public function."""
+    found = []
+    folder = os.path.join(INCLUDE, "cloister")
+    for name in sorted(os.listdir(folder)):
+        with open(os.path.join(folder, name), encoding="utf-8") as header:
+            found += re.findall(r"^CLO_API [^;(]*?\b(clo_\w+)\((?:const )?(?:struct (\w+) \*)?",
+                                header.read(), re.MULTILINE)
+    return found
+
+
+def names_say_their_object():
+    """Called after the object that it gets, or after the one that it makes."""
+    names = functions()
+    wrong = ["%s(struct %s *)" % (n, s) for n, s in names if s and not n.startswith(s + "_")
+             and not n.endswith("_create")
+             and (n, s) != ("clo_gmem_unpin", "clo_gmem_pin")]  # the pair of clo_gmem_pin()
+    result("functions are called after their object", "\n".join(wrong) if names else "no functions")
+
+
 def exports():
     nm = shutil.which("nm")
     if not nm:
@@ -87,8 +107,7 @@ def exports():
     listing = subprocess.run([nm, "-D", "--defined-only", LIBRARY], check=True, text=True,
                              stdout=subprocess.PIPE).stdout
     symbols = set(line.split()[-1].split("@")[0] for line in listing.splitlines())
-    with open(os.path.join(INCLUDE, "cloister", "cloister.h"), encoding="utf-8") as header:
-        declared = set(re.findall(r"^CLO_API [^;(]*?\b(clo_\w+)\(", header.read(), re.MULTILINE))
+    declared = set(name for name, _ in functions())
     symbols = set(s for s in symbols if not s.startswith("CLOISTER_"))
     foreign = sorted(s for s in symbols if not s.startswith("clo_"))
     result("only clo_ symbols are exported", "\n".join(foreign))
@@ -99,6 +118,7 @@ def exports():
 with tempfile.TemporaryDirectory() as scratch:
     header_compiles(scratch)
     consumer_runs(scratch)
+names_say_their_object()
 exports()
 print("1..%d" % number)
 sys.exit(1 if failures else 0)

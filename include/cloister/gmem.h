@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* cloister/gmem.h - guest_memfds: the file, host mappings, and pins on shared pages. */
+#ifndef CLOISTER_GMEM_H
+#define CLOISTER_GMEM_H
+
+#include <cloister/types.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define CLO_GMEM_MMAP        (1ULL << 0) /* GUEST_MEMFD_FLAG_MMAP */
+#define CLO_GMEM_INIT_SHARED (1ULL << 1) /* GUEST_MEMFD_FLAG_INIT_SHARED */
+#define CLO_GMEM_HUGETLB     (1ULL << 2) /* huge-page prototype: page_order 9 or 18 */
+/*
+ * Cloister's own, in a range KVM does not use. ZERO_ON_CONVERT: content policy, zero at each
+ * conversion; else preserved (mail 4). NO_DIRECT_MAP: private pages leave the host's direct map.
+ */
+#define CLO_GMEM_ZERO_ON_CONVERT (1ULL << 32)
+#define CLO_GMEM_NO_DIRECT_MAP   (1ULL << 33)
+
+/*
+ * KVM_CREATE_GUEST_MEMFD. bytes: > 0 as a signed number, a multiple of 4096 or of the huge page;
+ * no upper limit, memory is used when touched. page_order: 0; with HUGETLB 9 or 18. All pages are
+ * private at first, shared with INIT_SHARED.
+ * -EINVAL: bytes; a flag that this VM does not support (INIT_SHARED: only without private memory
+ * or with CLO_ATTR_OWNER_GMEM; ZERO_ON_CONVERT, NO_DIRECT_MAP: SW_PROTECTED only);
+ * HUGETLB|INIT_SHARED; page_order. -ENOMEM.
+ */
+CLO_API int clo_gmem_create(struct clo_vm *vm, uint64_t bytes, uint64_t flags, uint32_t page_order,
+			    struct clo_gmem **out) CLO_CHECKED;
+/*
+ * close(2): zaps all that guests map of it and frees its memory; pinned frames leak, and what
+ * clo_gmem_mmap() mapped goes with the last pin. Memslots stay; their later faults exit with
+ * EFAULT. Waits for conversions and holes in progress and for vCPUs.
+ */
+CLO_API void clo_gmem_close(struct clo_gmem *gmem);
+
+#define CLO_FALLOC_KEEP_SIZE  1
+#define CLO_FALLOC_PUNCH_HOLE 2
+/*
+ * fallocate(2) of [off, off + len); mode: KEEP_SIZE allocates, KEEP_SIZE|PUNCH_HOLE frees. After
+ * a hole no vCPU, host mapping or new pin reaches the old pages, and they read as zeroes; a page
+ * that is pinned (not HUGETLB) is zeroed in place. Beyond the size a hole is 0. Attributes do not
+ * change. Waits for conversions in the range. The checks in order:
+ * -EINVAL: off < 0 or len <= 0. -EOPNOTSUPP: another mode. -EFBIG: off + len is past the largest
+ * offset. -EINVAL: unaligned (to the huge page with HUGETLB); allocation beyond the size.
+ * -EAGAIN: HUGETLB hole over a pinned page. -ENOMEM: allocation; what was made before stays (as
+ * KVM).
+ */
+CLO_API int clo_gmem_fallocate(struct clo_gmem *gmem, int mode, int64_t off,
+			       int64_t len) CLO_CHECKED;
+/*
+ * mmap(2) of [off, off + len), readable and writable; *addr is given back by clo_gmem_munmap().
+ * In the mapping a private page is SIGBUS on load or store and EFAULT in a system call; a child
+ * of fork() does not have it. shared: false stands for MAP_PRIVATE. Waits for conversions in the
+ * range.
+ * -EINVAL: empty, unaligned (to 2M on a host with hugetlb), wraps. -ENODEV: no MMAP flag.
+ * -EINVAL: not shared, beyond the size. -EOPNOTSUPP: host view level SOFT. -ENOMEM: also a limit
+ * of VMAs.
+ */
+CLO_API int clo_gmem_mmap(struct clo_gmem *gmem, uint64_t off, uint64_t len, bool shared,
+			  void **addr) CLO_CHECKED;
+/* -EINVAL: addr and len are not those of one clo_gmem_mmap(). Waits for accesses through it. */
+CLO_API int clo_gmem_munmap(struct clo_gmem *gmem, void *addr, uint64_t len) CLO_CHECKED;
+/*
+ * Copy bytes between buf and offset off (write: to the file), with an errno instead of a signal, as
+ * decided by the MMU where there are mappings. Pages before a bad one may have been copied. Waits
+ * while a page is being converted.
+ * -ENODEV: no MMAP flag. -EFAULT: private, or beyond the size. ENOMEM, EHWPOISON: cannot be had.
+ */
+CLO_API int clo_gmem_host_access(struct clo_gmem *gmem, uint64_t off, void *buf, size_t bytes,
+				 bool write) CLO_CHECKED;
+
+/*
+ * Pins: a DMA user's hold on shared pages, which keeps them from becoming private. holder: a name
+ * for reports, kept by address while pinned; NULL is "".
+ */
+/*
+ * Pin all of [off, off + len), or nothing; missing pages are made. Cloister's own. Waits for
+ * conversions and holes in the range. *err_off (may be NULL): the page in the way.
+ * -EINVAL: bounds, alignment, empty. -EFAULT: a private page. -EHWPOISON: memory error. -ENOMEM.
+ */
+CLO_API int clo_gmem_pin(struct clo_gmem *gmem, uint64_t off, uint64_t len, const char *holder,
+			 struct clo_gmem_pin **out, uint64_t *err_off) CLO_CHECKED;
+/*
+ * The same without waiting for the range: for a DMA listener's map callback, whose conversion holds
+ * it. Errors as clo_gmem_pin(), and -EAGAIN: a missing page of a range that is being changed (the
+ * engine makes those that a listener is told of).
+ */
+CLO_API int clo_gmem_pin_nowait(struct clo_gmem *gmem, uint64_t off, uint64_t len,
+				const char *holder, struct clo_gmem_pin **out,
+				uint64_t *err_off) CLO_CHECKED;
+/* Also after a close, and in a listener's unmap callback. NULL is nothing. */
+CLO_API void clo_gmem_unpin(struct clo_gmem_pin *pin);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

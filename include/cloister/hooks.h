@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* cloister/hooks.h - what the engine calls: DMA listeners, and the hooks of a trust model. */
+#ifndef CLOISTER_HOOKS_H
+#define CLOISTER_HOOKS_H
+
+#include <cloister/types.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct clo_dma_range {
+	uint64_t gpa, bytes;
+	struct clo_gmem *gmem; /* NULL: the VMM's own memory at hva */
+	uint64_t gmem_offset;
+	uint64_t hva;
+};
+/*
+ * A DMA user (VFIO container, vhost, ...). Callbacks run in the converting thread, inside the
+ * conversion: they must not convert, punch or change memslots, and must not touch the pages. map
+ * may pin with clo_gmem_pin_nowait (never clo_gmem_pin: that would wait for the conversion itself),
+ * unmap may unpin. The order among listeners is not promised.
+ */
+struct clo_dma_listener {
+	const char *name;
+	int (*map)(void *arg, const struct clo_dma_range *r);   /* 0 or -errno = refused */
+	int (*unmap)(void *arg, const struct clo_dma_range *r); /* 0 or -errno = refused */
+	void *arg;
+};
+/*
+ * The listener is remembered by address and must stay valid until removed or the VM is destroyed.
+ * Ranges that are shared already are not told. Both calls wait for conversions in progress.
+ * -EEXIST: already there. -ENOMEM.
+ */
+CLO_API int clo_vm_add_dma_listener(struct clo_vm *vm,
+				    const struct clo_dma_listener *l) CLO_CHECKED;
+/* -ENOENT: not there. No callback runs any more when it returns. */
+CLO_API int clo_vm_remove_dma_listener(struct clo_vm *vm,
+				       const struct clo_dma_listener *l) CLO_CHECKED;
+/*
+ * Mail 4's hooks, for a trust model that is not built in and for failure injection; arg is handed
+ * on. Both may be NULL. Set them before the first guest_memfd is created. They run under locks of
+ * the engine and must not call it.
+ * - prepare: called before a folio is given to the guest as private, each time, so it must be
+ *   idempotent. 0, or -errno: the fault exits with it and cause PREPARE (no errno: EIO).
+ * - inaccessible: called when an existing page stops being accessible to the host by an in-place
+ *   conversion; bookkeeping only.
+ */
+CLO_API void clo_vm_set_prepare(struct clo_vm *vm,
+				int (*prepare)(void *arg, uint64_t gpa, uint64_t npages),
+				void (*inaccessible)(void *arg, uint64_t gpa, uint64_t npages),
+				void *arg);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif
