@@ -57,15 +57,18 @@ struct clo_convert {
 };
 /*
  * The engine's own conversion, both attribute owners: any range, over several memslots and huge
- * pages, all or nothing. Frees the other backing (CLO_ATTR_OWNER_VM). DMA listeners are told to
- * unmap before to-private and to map after to-shared; when one refuses, everything is put back.
- * Pages that have the kind already are left alone; to shared, a gpa without memslot is no error.
- * DRY_RUN makes the checks that need nobody's consent. c is written on failure only. Disjoint
- * ranges run in parallel; memslot changes wait.
- * -EINVAL: size 0, flags, alignment, empty, wrap, no private memory; memslots show two parts of one
- * huge page that do not touch: convert them one at a time. -ENOENT: to private, and some page has
- * no guest_memfd memslot. -EAGAIN: pinned. -ENOMEM. -EHWPOISON, if a listener is to be
- * told of it. Else what a listener returned. On failure stage-2 leaves may have to fault in again.
+ * pages, all or nothing. With CLO_ATTR_OWNER_VM it frees the other backing; and a page that becomes
+ * private reads as zeroes, also when the file had kept one there (it became shared without a
+ * memslot, or by clo_vm_set_attributes()); to shared the VMM's memory is taken as it is. (A file
+ * with CLO_GMEM_MMAP is both sides in one: its bytes stay.) DMA listeners are told to unmap before
+ * to-private and to map after to-shared; when one refuses, everything is put back. Pages that have
+ * the kind already are left alone; to shared, a gpa without memslot is no error. DRY_RUN makes the
+ * checks that need nobody's consent. c is written on failure only. Disjoint ranges run in parallel;
+ * memslot changes wait. -EINVAL: size 0, flags, alignment, empty, wrap, no private memory; memslots
+ * show two parts of one huge page that do not touch: convert them one at a time. -ENOENT: to
+ * private, and some page has no guest_memfd memslot. -EAGAIN: pinned. -ENOMEM. -EHWPOISON, if a
+ * listener is to be told of it. Else what a listener returned. On failure stage-2 leaves may have
+ * to fault in again.
  */
 CLO_API int clo_vm_convert(struct clo_vm *vm, struct clo_convert *c) CLO_CHECKED;
 

@@ -17,6 +17,7 @@ struct backings {
 	struct clo_vm *vm;
 	struct clo_range gfns;
 	bool to_private;
+	bool free_other;
 	struct clo_attr_reserve attr;
 	struct clo_split_reserve split;
 	struct conv_dma dma;
@@ -87,6 +88,50 @@ static void zap_old(struct backings *b)
 	(void)clo_mmu_flush(&b->vm->mmu);
 }
 
+/* With a reference: the file may be closed at any time. */
+static struct clo_gmem *get_gmem(const struct clo_slot *slot)
+{
+	struct clo_gmem *g;
+
+	clo_rcu_read_lock();
+	g = clo_slot_gmem(slot);
+	if (g)
+		clo_gmem_get(g);
+	clo_rcu_read_unlock();
+	return g;
+}
+
+/* File pages of a part that becomes private: of an earlier time, see clo_gmem_renew(). */
+static int renew_slot(void *arg, const struct clo_slot *slot, struct clo_range gfns)
+{
+	struct clo_gmem *g = slot->flags & CLO_MEMSLOT_GMEM_ONLY ? NULL : get_gmem(slot);
+	uint64_t index = clo_slot_index(slot, clo_gfn(gfns.start));
+
+	(void)arg;
+	if (!g)
+		return 0;
+	clo_gmem_renew(g, clo_range(index, index + clo_range_len(gfns)));
+	clo_gmem_put(g);
+	return 0;
+}
+
+/*
+ * The file may have kept pages of a time before: they became shared while there was no memslot, or
+ * by KVM's call, which frees nothing; or they are in a huge page that others needed. The guest must
+ * not meet bytes from before two conversions.
+ */
+static void renew(const struct backings *b)
+{
+	for (uint64_t at = b->gfns.start; at < b->gfns.end;) {
+		bool is_private;
+		struct clo_range run = clo_attr_run(b->vm->attr, at, b->gfns.end, &is_private);
+
+		at = run.end;
+		if (!is_private)
+			(void)clo_slots_for_each(b->vm->slots, 0, run, renew_slot, NULL);
+	}
+}
+
 /* A listener has refused: the old attribute again. What was zapped faults in again. */
 static void turn_back(struct backings *b)
 {
@@ -118,6 +163,8 @@ static int change(struct backings *b, char *who, size_t who_size)
 			conv_dma_take_back(b->vm, &b->dma, true);
 	} else {
 		zap_old(b);
+		if (b->to_private && b->free_other)
+			renew(b);
 		conv_holes_follow(b->vm, NULL, b->vm->attr, b->gfns, b->to_private);
 		clo_attr_commit(b->vm->attr, b->gfns, b->to_private, &b->attr);
 		clo_note("convert: attribute stored, private", b->to_private);
@@ -146,19 +193,6 @@ static int free_user(void *arg, const struct clo_slot *slot, struct clo_range gf
 	if (madvise(addr, bytes, MADV_REMOVE))
 		(void)madvise(addr, bytes, MADV_DONTNEED);
 	return 0;
-}
-
-/* With a reference: the file may be closed at any time. */
-static struct clo_gmem *get_gmem(const struct clo_slot *slot)
-{
-	struct clo_gmem *g;
-
-	clo_rcu_read_lock();
-	g = clo_slot_gmem(slot);
-	if (g)
-		clo_gmem_get(g);
-	clo_rcu_read_unlock();
-	return g;
 }
 
 /* @index rounded out to huge pages, as far as they lie in what @slot binds. */
@@ -239,7 +273,9 @@ static int free_gmem(void *arg, const struct clo_slot *slot, struct clo_range gf
 int conv_backings(struct clo_vm *vm, struct clo_range gfns, bool to_private, bool free_other,
 		  char *who, size_t who_size)
 {
-	struct backings b = { .vm = vm, .gfns = gfns, .to_private = to_private };
+	struct backings b = {
+		.vm = vm, .gfns = gfns, .to_private = to_private, .free_other = free_other
+	};
 	struct widen w = { .gfns = gfns };
 	struct clo_rangelock_hold hold;
 	bool locked = !clo_broken(CLO_BREAK_RANGE_LOCK);

@@ -158,6 +158,59 @@ TEST(a_huge_page_is_freed_with_its_last_private_page)
 	eng_close(&e);
 }
 
+/*
+ * What the file has kept, because the memslot was away or KVM's call frees nothing: the guest does
+ * not meet it when it takes the pages back. Memory that was only allocated stays.
+ */
+TEST(pages_that_become_private_again_are_new)
+{
+	struct eng e;
+
+	eng_open(&e, (struct eng_config){ 0 });
+	CHECK_OK(eng_convert(&e, 0, 8, CLO_CONVERT_TO_PRIVATE));
+	for (unsigned i = 0; i < 8; i++)
+		CHECK_OK(eng_store(&e, i, 0, 5));
+	CHECK_OK(eng_slot_delete(&e, 0));
+	CHECK_OK(eng_convert(&e, 0, 4, 0));
+	CHECK_OK(eng_slot(&e, 0, E_GPA, 16, 0));
+	CHECK_OK(clo_vm_set_attributes(e.vm, E_GPA + 4 * E_PAGE, 2 * E_PAGE, 0));
+	CHECK_EQ(eng_frames(&e), 8);
+	CHECK_OK(eng_store(&e, 1, 0, 9));
+	CHECK_OK(eng_convert(&e, 0, 8, CLO_CONVERT_TO_PRIVATE));
+	/* The two that stayed private keep their bytes. */
+	CHECK_EQ(eng_frames(&e), 2);
+	for (unsigned i = 0; i < 8; i++)
+		CHECK_EQ(eng_byte(&e, i, 0), i < 6 ? 0 : 5);
+	CHECK_OK(clo_gmem_fallocate(e.gmem, CLO_FALLOC_KEEP_SIZE, 8 * E_PAGE, 4 * E_PAGE));
+	CHECK_OK(eng_convert(&e, 8, 8, CLO_CONVERT_TO_PRIVATE));
+	CHECK_EQ(eng_frames(&e), 12);
+	eng_close(&e);
+}
+
+/* A huge page stays as long as one page of it is private: the others lose their bytes in place. */
+TEST(pages_of_a_huge_page_that_become_private_again_are_new)
+{
+	struct eng_config c = { .gmem_flags = CLO_GMEM_HUGETLB, .page_order = 9, .pages = 1536 };
+	struct eng e;
+
+	eng_open(&e, c);
+	CHECK_OK(eng_convert(&e, 0, 1536, CLO_CONVERT_TO_PRIVATE));
+	for (unsigned i = 0; i < 1536; i += 32)
+		CHECK_OK(eng_store(&e, i, 0, 5));
+	CHECK_OK(eng_convert(&e, 32, 1, 0));
+	CHECK_EQ(eng_frames(&e), 1536);
+	CHECK_OK(eng_convert(&e, 32, 1, CLO_CONVERT_TO_PRIVATE));
+	for (unsigned i = 0; i < 512; i += 32)
+		CHECK_EQ(eng_byte(&e, i, 0), i == 32 ? 0 : 5);
+	/* Parts of two blocks and all of the one between them. */
+	CHECK_OK(clo_vm_set_attributes(e.vm, E_GPA + 256 * E_PAGE, 1024 * E_PAGE, 0));
+	CHECK_OK(eng_convert(&e, 256, 1024, CLO_CONVERT_TO_PRIVATE));
+	CHECK_EQ(eng_frames(&e), 1024);
+	for (unsigned i = 0; i < 1536; i += 32)
+		CHECK_EQ(eng_byte(&e, i, 0), i != 32 && (i < 256 || i >= 1280) ? 5 : 0);
+	eng_close(&e);
+}
+
 /* A file that can be mapped serves both kinds: nothing may be freed. */
 TEST(a_mappable_file_keeps_its_pages)
 {

@@ -126,6 +126,14 @@ struct clo_view_set *clo_gmem_views(struct clo_gmem *g); /* NULL without MMAP fl
  *   gives the file a fresh page and the pin keeps the old one), and stats.punched_pinned counts it.
  */
 
+/*
+ * For a conversion between two backings: the guest gets these pages as private ones, and must not
+ * meet what the file has kept of them from an earlier time. Whole folios are freed as by a hole, in
+ * a huge one that sticks out its pages are zeroed; what was only allocated stays. No guest maps
+ * @index and nobody can pin it. Takes the range.
+ */
+void clo_gmem_renew(struct clo_gmem *g, struct clo_range index);
+
 /* Always refused, with the kernel's errno. -EINVAL. */
 int clo_gmem_truncate(struct clo_gmem *g, int64_t size) CLO_MUST_USE;
 /* -EINVAL. */

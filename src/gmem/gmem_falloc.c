@@ -128,6 +128,49 @@ static int punch(struct clo_gmem *g, struct clo_range index)
 	return ret;
 }
 
+/* Under the folio lock of each; one that is not up to date will be zeroed as a whole. */
+static void zero_pages(struct clo_gmem *g, struct clo_range index)
+{
+	struct gmem_hold h;
+
+	for (uint64_t at = index.start; gmem_folio_lock_next(g, &at, index.end, &h);) {
+		struct clo_range r = clo_range_clip(clo_range(at - (1ULL << h.order), at), index);
+		struct clo_pfn first = clo_pfn(h.head.n + (r.start - (at - (1ULL << h.order))));
+
+		if (clo_frame_get(g->db, h.head).flags & CLO_FRAME_UPTODATE) {
+			for (uint64_t i = 0; i < clo_range_len(r); i++)
+				clo_page_zero_one(g->db, clo_pfn(first.n + i));
+		}
+		clo_page_unlock(g->db, h.head);
+	}
+}
+
+static bool has_bytes(struct clo_gmem *g, struct clo_range index)
+{
+	struct clo_pfn pfn;
+
+	for (uint64_t at = index.start; clo_gmem_next_frame(g, &at, index.end, &pfn); at++) {
+		if (clo_frame_get(g->db, pfn).flags & CLO_FRAME_UPTODATE)
+			return true;
+	}
+	return false;
+}
+
+void clo_gmem_renew(struct clo_gmem *g, struct clo_range index)
+{
+	uint64_t block = 1ULL << g->page_order;
+	struct clo_range whole =
+		clo_range(clo_align_up(index.start, block), clo_align_down(index.end, block));
+
+	if (whole.start >= whole.end)
+		whole = clo_range(index.end, index.end);
+	zero_pages(g, clo_range(index.start, whole.start));
+	zero_pages(g, clo_range(whole.end, index.end));
+	/* Nothing of it is pinned, so the hole is punched. */
+	if (has_bytes(g, whole) && punch(g, whole))
+		zero_pages(g, whole);
+}
+
 static int allocate_one(struct clo_gmem *g, uint64_t index, uint64_t *next)
 {
 	for (;;) {

@@ -168,6 +168,7 @@ void clo_page_set_direct(struct clo_pagedb *db, struct clo_pfn head, bool in_dir
 void clo_page_set_poison(struct clo_pagedb *db, struct clo_pfn pfn, bool on); /* this frame only */
 /* memset 0 over the folio's content (a scheduling point each page in the explorer). */
 void clo_page_zero(struct clo_pagedb *db, struct clo_pfn head);
+void clo_page_zero_one(struct clo_pagedb *db, struct clo_pfn pfn); /* this frame only */
 /*
  * Give the memory of FREE frames [pfn, pfn+npages) back to the real host (memfd pools: PUNCH_HOLE).
  * The content is undefined afterwards: old bytes or zero. The caller sees to it that none of them

@@ -88,15 +88,19 @@ int clo_page_alloc(struct clo_pagedb *db, struct clo_pfn pfn, unsigned order, ui
 	return 0;
 }
 
+void clo_page_zero_one(struct clo_pagedb *db, struct clo_pfn pfn)
+{
+	clo_sync_point("zero", pfn.n);
+	memset(clo_page_addr(db, pfn), 0, CLO_PAGE_SIZE);
+}
+
 void clo_page_zero(struct clo_pagedb *db, struct clo_pfn head)
 {
 	uint64_t n = 1ULL << clo_frame_get(db, head).order;
 
 #ifdef CLO_SYNC_EXPLORE
-	for (uint64_t i = 0; i < n; i++) {
-		clo_sync_point("zero", head.n + i);
-		memset(clo_page_addr(db, clo_pfn(head.n + i)), 0, CLO_PAGE_SIZE);
-	}
+	for (uint64_t i = 0; i < n; i++)
+		clo_page_zero_one(db, clo_pfn(head.n + i));
 #else
 	memset(clo_page_addr(db, head), 0, (size_t)(n * CLO_PAGE_SIZE));
 #endif

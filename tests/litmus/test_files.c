@@ -37,6 +37,7 @@
 	X(pre_fault_vs_convert, "pre-fault-vs-convert", 1)                                         \
 	X(punch_vs_convert, "punch-vs-convert", 1)                                                 \
 	X(slot_refused_vs_punch, "slot-refused-vs-punch", 2)                                       \
+	X(two_backings_again, "two-backings-again", 1)                                             \
 	X(zero_policy, "zero-policy", 1)                                                           \
 	X(zero_policy_vs_host, "zero-policy-vs-host", 1)
 

@@ -287,6 +287,13 @@ static struct model_result convert(struct model_vm *m, const struct model_op *op
 		same &= m->attr[p] == op->is_private;
 	if (same)
 		return (struct model_result){ 0 };
+	/* What becomes private is new, whatever the file has kept. */
+	for (unsigned p = op->page; p < op->page + op->count; p++) {
+		const struct model_slot *s = slot_of(m, p);
+
+		if (s && op->is_private && !m->attr[p] && !model_gmem_only(m))
+			m->file[index_of(s, p)] = 0;
+	}
 	set_attr_vm(m, op->page, op->count, op->is_private);
 	for (unsigned i = 0; i < MODEL_SLOTS; i++) {
 		const struct model_slot *s = &m->slot[i];
