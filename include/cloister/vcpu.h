@@ -67,6 +67,9 @@ CLO_API int clo_vcpu_create(struct clo_vm *vm, uint32_t id, struct clo_vcpu **ou
  * vCPU's TLB and the stage-2 tables, page by page; faults are served as KVM_RUN would. Waits
  * while a page is in transition. Pages before a failing one have been accessed, as on hardware;
  * clo_vcpu_exit() says where and why.
+ * buf is touched with nothing held, and may be any memory, a host mapping of a guest_memfd too: a
+ * bad one gives the caller the signal of a plain access. Its handler may leave by siglongjmp();
+ * pages before it are done, a store has not touched its own, and the vCPU can be used again.
  * 0: done. 1: exit to the VMM with no error (MMIO). Exits of kind MEMORY_FAULT: -EFAULT; -ENOMEM;
  * -EHWPOISON; -EEXIST (cause DOUBLE_MAP); or what prepare returned. -EINVAL: unknown flag, no
  * exit. Unlike KVM: mmio is the rest of the access in its page, not pieces of 8 bytes; a memory

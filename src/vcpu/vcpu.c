@@ -83,8 +83,12 @@ static uint64_t translate(struct clo_vcpu *vcpu, struct clo_gfn gfn, bool asked_
 	return spte ? spte : clo_mmu_translate(mmu, &vcpu->tlb, gfn, CLO_SPACE_PRIVATE, need);
 }
 
-/* One page's part of an access, if it is mapped. */
-static bool access_mapped(struct clo_vcpu *vcpu, uint64_t gpa, void *buf, size_t bytes,
+/*
+ * One page's part of an access, if it is mapped. @bounce is the engine's: a touch of the caller's
+ * memory could wait for a change that waits for this vCPU, or end in a signal handler that never
+ * comes back.
+ */
+static bool access_mapped(struct clo_vcpu *vcpu, uint64_t gpa, uint8_t *bounce, size_t bytes,
 			  uint32_t flags)
 {
 	bool is_write = (flags & CLO_ACCESS_WRITE) != 0;
@@ -99,9 +103,9 @@ static bool access_mapped(struct clo_vcpu *vcpu, uint64_t gpa, void *buf, size_t
 
 		clo_sync_point(is_write ? "guest store" : "guest load", gpa);
 		if (is_write)
-			copy(at, buf, bytes);
+			copy(at, bounce, bytes);
 		else
-			copy(buf, at, bytes);
+			copy(bounce, at, bytes);
 	}
 	clo_tlb_exit(&vcpu->tlb);
 	return spte != 0;
@@ -129,15 +133,16 @@ static int exit_to_vmm(struct clo_vcpu *vcpu, const struct clo_fault *f, enum cl
 	return f->error;
 }
 
-/* One page's part of an access. */
-static int access_page(struct clo_vcpu *vcpu, uint64_t gpa, void *buf, size_t bytes, uint32_t flags)
+/* One page's part of an access, from or to the engine's @bounce. */
+static int access_page(struct clo_vcpu *vcpu, uint64_t gpa, uint8_t *bounce, size_t bytes,
+		       uint32_t flags)
 {
 	struct clo_fault f = {
 		.gfn = clo_gfn(gpa >> CLO_PAGE_SHIFT),
 		.is_write = (flags & CLO_ACCESS_WRITE) != 0,
 	};
 
-	while (!access_mapped(vcpu, gpa, buf, bytes, flags)) {
+	while (!access_mapped(vcpu, gpa, bounce, bytes, flags)) {
 		enum clo_fault_end end;
 
 		f.is_private =
@@ -162,6 +167,7 @@ static int access_page(struct clo_vcpu *vcpu, uint64_t gpa, void *buf, size_t by
 
 int clo_vcpu_access(struct clo_vcpu *vcpu, uint64_t gpa, void *buf, size_t bytes, uint32_t flags)
 {
+	uint8_t bounce[CLO_PAGE_SIZE];
 	uint8_t *at = buf;
 
 	vcpu->exit.reason = CLO_EXIT_NONE;
@@ -172,9 +178,14 @@ int clo_vcpu_access(struct clo_vcpu *vcpu, uint64_t gpa, void *buf, size_t bytes
 		int ret;
 
 		part = bytes < part ? bytes : part;
-		ret = access_page(vcpu, gpa, at, part, flags);
+		/* buf is touched here only, with nothing held: it may block, or not come back. */
+		if (flags & CLO_ACCESS_WRITE)
+			memcpy(bounce, at, part);
+		ret = access_page(vcpu, gpa, bounce, part, flags);
 		if (ret)
 			return ret;
+		if (!(flags & CLO_ACCESS_WRITE))
+			memcpy(at, bounce, part);
 		gpa += part; /* past 2^64 it wraps to 0, as an address would */
 		at += part;
 		bytes -= part;
