@@ -43,25 +43,30 @@ CLO_API void clo_gmem_close(struct clo_gmem *gmem);
  * a hole no vCPU, host mapping or new pin reaches the old pages, and they read as zeroes; a page
  * that is pinned (not HUGETLB) is zeroed in place. Beyond the size a hole is 0. Attributes do not
  * change. Waits for conversions in the range. The checks in order:
- * -EINVAL: off < 0 or len <= 0. -EOPNOTSUPP: another mode. -EFBIG: off + len is past the largest
- * offset. -EINVAL: unaligned (to the huge page with HUGETLB); allocation beyond the size.
+ * -EINVAL: off < 0 or len <= 0. -EOPNOTSUPP: a mode that fallocate(2) does not know. -EFBIG: off +
+ * len is past the largest offset. -EOPNOTSUPP: another mode than these two. -EINVAL: unaligned (to
+ * the huge page with HUGETLB); allocation beyond the size.
  * -EAGAIN: HUGETLB hole over a pinned page. -ENOMEM: allocation; what was made before stays (as
  * KVM).
  */
 CLO_API int clo_gmem_fallocate(struct clo_gmem *gmem, int mode, int64_t off,
 			       int64_t len) CLO_CHECKED;
 /*
- * mmap(2) of [off, off + len), readable and writable; *addr is given back by clo_gmem_munmap().
- * In the mapping a private page is SIGBUS on load or store and EFAULT in a system call; a child
- * of fork() does not have it. shared: false stands for MAP_PRIVATE. Waits for conversions in the
- * range.
- * -EINVAL: empty, unaligned (to 2M on a host with hugetlb), wraps. -ENODEV: no MMAP flag.
- * -EINVAL: not shared, beyond the size. -EOPNOTSUPP: host view level SOFT. -ENOMEM: also a limit
- * of VMAs.
+ * mmap(2) of [off, off + len), readable and writable; *addr is given back by clo_gmem_munmap(). len
+ * is rounded up to whole pages. In the mapping a private page, and one beyond the size, is SIGBUS
+ * on load or store and EFAULT in a system call; a child of fork() does not have it. shared: false
+ * stands for MAP_PRIVATE. Waits for conversions in the range. The checks in order:
+ * -EINVAL: len 0, off unaligned. -ENOMEM: len is more than an address space, or wraps when it is
+ * rounded. -EOVERFLOW: off + len is past the largest offset. -ENODEV: no MMAP flag. -EINVAL: not
+ * shared. -EOPNOTSUPP: host view level SOFT. -EINVAL: on a host with hugetlb, an end inside the
+ * file (the size is one) that is not in units of 2M. -ENOMEM: also a limit of VMAs.
  */
 CLO_API int clo_gmem_mmap(struct clo_gmem *gmem, uint64_t off, uint64_t len, bool shared,
 			  void **addr) CLO_CHECKED;
-/* -EINVAL: addr and len are not those of one clo_gmem_mmap(). Waits for accesses through it. */
+/*
+ * -EINVAL: addr and len (rounded up) are not those of one clo_gmem_mmap(). Waits for accesses
+ * through it.
+ */
 CLO_API int clo_gmem_munmap(struct clo_gmem *gmem, void *addr, uint64_t len) CLO_CHECKED;
 /*
  * Copy bytes between buf and offset off (write: to the file), with an errno instead of a signal, as

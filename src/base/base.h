@@ -14,6 +14,8 @@
 #define CLO_PAGE_SHIFT 12
 #define CLO_PAGE_SIZE  4096ULL
 #define CLO_PAGE_MASK  (CLO_PAGE_SIZE - 1)
+/* End of user addresses on x86-64 with four levels: TASK_SIZE, what access_ok() allows. */
+#define CLO_HVA_END ((1ULL << 47) - CLO_PAGE_SIZE)
 
 #define CLO_API                             __attribute__((visibility("default")))
 #define CLO_MUST_USE                        __attribute__((warn_unused_result))

@@ -200,6 +200,29 @@ static int allocate(struct clo_gmem *g, struct clo_range index)
 	return ret;
 }
 
+/*
+ * A mode that fallocate(2) knows, whatever the file makes of it (vfs_fallocate; 128 since Linux
+ * 6.17). It decides which errno comes first.
+ */
+static bool is_vfs_mode(int mode)
+{
+	switch (mode) {
+	case 0:
+	case MODE_ALLOCATE:
+	case MODE_PUNCH:
+	case 8:  /* COLLAPSE_RANGE */
+	case 16: /* ZERO_RANGE */
+	case 16 | CLO_FALLOC_KEEP_SIZE:
+	case 32: /* INSERT_RANGE */
+	case 64: /* UNSHARE_RANGE */
+	case 64 | CLO_FALLOC_KEEP_SIZE:
+	case 128: /* WRITE_ZEROES */
+		return true;
+	default:
+		return false;
+	}
+}
+
 int clo_gmem_fallocate(struct clo_gmem *g, int mode, int64_t off, int64_t len)
 {
 	uint64_t unit = CLO_PAGE_SIZE << g->page_order;
@@ -208,10 +231,12 @@ int clo_gmem_fallocate(struct clo_gmem *g, int mode, int64_t off, int64_t len)
 	/* The order of the checks is the kernel's: arguments, mode, wrap, then the file's own. */
 	if (off < 0 || len <= 0)
 		return -EINVAL;
-	if (mode != MODE_ALLOCATE && mode != MODE_PUNCH)
+	if (!is_vfs_mode(mode))
 		return -EOPNOTSUPP;
 	if (len > INT64_MAX - off)
 		return -EFBIG;
+	if (mode != MODE_ALLOCATE && mode != MODE_PUNCH)
+		return -EOPNOTSUPP;
 	if (!clo_is_aligned((uint64_t)off | (uint64_t)len, unit))
 		return -EINVAL;
 	index = clo_range((uint64_t)off >> CLO_PAGE_SHIFT, (uint64_t)(off + len) >> CLO_PAGE_SHIFT);

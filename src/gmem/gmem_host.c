@@ -60,11 +60,15 @@ static void plan_release(struct map_plan *p)
 	clo_free(p->hidden);
 }
 
-static int plan_pieces(struct clo_gmem *g, struct clo_range index, struct map_plan *p)
+/* @index: inside the file, may be empty; @end: of the mapping, may be beyond the file. */
+static int plan_pieces(struct clo_gmem *g, struct clo_range index, uint64_t map_end,
+		       struct map_plan *p)
 {
 	uint64_t size = 1ULL << g->win_order;
-	uint64_t count = ((index.end - 1) >> g->win_order) - (index.start >> g->win_order) + 1;
+	uint64_t count = 1;
 
+	if (index.start < index.end)
+		count += ((index.end - 1) >> g->win_order) - (index.start >> g->win_order) + 1;
 	if (count > SIZE_MAX / sizeof(*p->pieces))
 		return -ENOMEM;
 	p->pieces = clo_alloc((size_t)count * sizeof(*p->pieces));
@@ -83,6 +87,8 @@ static int plan_pieces(struct clo_gmem *g, struct clo_range index, struct map_pl
 			(struct clo_view_piece){ clo_range(at, end), gmem_window_pfn(g, win, at) };
 		at = end;
 	}
+	if (index.end < map_end)
+		p->pieces[p->piece_count++].r = clo_range(index.end, map_end);
 	return 0;
 }
 
@@ -115,42 +121,66 @@ static int plan_hidden(struct clo_gmem *g, struct clo_range index, struct map_pl
 	return 0;
 }
 
-int clo_gmem_mmap(struct clo_gmem *g, uint64_t off, uint64_t len, bool shared, void **addr)
+/* [start, end) in pages; beyond the file there is nothing whose attribute could change. */
+static int map_range(struct clo_gmem *g, uint64_t start, uint64_t end, void **addr)
 {
+	struct clo_range index = clo_range_clip(clo_range(start, end), gmem_all(g));
 	struct clo_rangelock_hold hold;
 	struct map_plan plan = { 0 };
-	struct clo_range index;
 	int ret;
 
-	/* mmap(2) checks the arguments before it asks the file. */
-	if (len == 0 || !clo_is_aligned(off | len, CLO_PAGE_SIZE) || off + len < off)
-		return -EINVAL;
-	if (!(g->flags & CLO_GMEM_MMAP))
-		return -ENODEV;
-	if (!shared || off + len > g->npages << CLO_PAGE_SHIFT)
-		return -EINVAL;
-	if (!g->views)
-		return -EOPNOTSUPP;
-	index = clo_range(off >> CLO_PAGE_SHIFT, (off + len) >> CLO_PAGE_SHIFT);
+	if (index.start >= index.end)
+		index = clo_range(start, start);
 	/* The attributes must stand still between the look at them and the mapping that a
 	 * conversion can find. */
-	clo_rangelock_lock(&g->ranges, index, &hold);
-	ret = plan_pieces(g, index, &plan);
+	if (index.start < index.end)
+		clo_rangelock_lock(&g->ranges, index, &hold);
+	ret = plan_pieces(g, index, end, &plan);
 	if (ret == 0)
 		ret = plan_hidden(g, index, &plan);
 	if (ret == 0)
 		ret = clo_view_map(g->views, plan.pieces, plan.piece_count, plan.hidden,
 				   plan.hidden_count, addr);
-	clo_rangelock_unlock(&g->ranges, &hold);
+	if (index.start < index.end)
+		clo_rangelock_unlock(&g->ranges, &hold);
 	plan_release(&plan);
+	return ret;
+}
+
+/* The length of a mapping is rounded up; one that wraps then is 0. */
+static uint64_t pages_of(uint64_t len)
+{
+	return (len + CLO_PAGE_SIZE - 1) >> CLO_PAGE_SHIFT;
+}
+
+int clo_gmem_mmap(struct clo_gmem *g, uint64_t off, uint64_t len, bool shared, void **addr)
+{
+	uint64_t npages = pages_of(len);
+	int ret;
+
+	/* mmap(2) checks the arguments and looks for room before it asks the file. */
+	if (len == 0 || !clo_is_aligned(off, CLO_PAGE_SIZE))
+		return -EINVAL;
+	if (npages == 0 || npages >= CLO_HVA_END >> CLO_PAGE_SHIFT)
+		return -ENOMEM;
+	if ((off >> CLO_PAGE_SHIFT) + npages > (uint64_t)INT64_MAX >> CLO_PAGE_SHIFT)
+		return -EOVERFLOW;
+	if (!(g->flags & CLO_GMEM_MMAP))
+		return -ENODEV;
+	if (!shared)
+		return -EINVAL;
+	if (!g->views)
+		return -EOPNOTSUPP;
+	off >>= CLO_PAGE_SHIFT;
+	ret = map_range(g, off, off + npages, addr);
 	return ret == -ENODEV ? -EOPNOTSUPP : ret;
 }
 
 int clo_gmem_munmap(struct clo_gmem *g, void *addr, uint64_t len)
 {
-	if (!g->views || len == 0 || !clo_is_aligned(len, CLO_PAGE_SIZE))
+	if (!g->views || pages_of(len) == 0)
 		return -EINVAL;
-	return clo_view_unmap(g->views, addr, len >> CLO_PAGE_SHIFT);
+	return clo_view_unmap(g->views, addr, pages_of(len));
 }
 
 int clo_gmem_host_access(struct clo_gmem *g, uint64_t off, void *buf, size_t bytes, bool write)

@@ -5,6 +5,8 @@
  */
 #include "gmem/gmem_test.h"
 
+#include <unistd.h>
+
 #define P 4096ULL
 
 static bool open_with_view(struct t_host *h, enum clo_pool_kind kind, enum clo_view_level level,
@@ -62,11 +64,19 @@ static const struct mmap_row mmap_rows[] = {
 	{ "MAP_PRIVATE", T_MMAP_ANY, 0, 8 * P, false, -EINVAL, -EINVAL },
 	{ "empty", T_MMAP_ANY, 0, 0, true, -EINVAL, -EINVAL },
 	{ "empty, no flag", 0, 0, 0, true, -EINVAL, -EINVAL },
-	{ "odd length", T_MMAP_ANY, 0, P + 1, true, -EINVAL, -EINVAL },
+	{ "odd length", T_MMAP_ANY, 0, P + 1, true, 0, -EOPNOTSUPP },
+	{ "odd length, no flag", 0, 0, P + 1, true, -ENODEV, -ENODEV },
 	{ "odd offset", T_MMAP_ANY, 1, P, true, -EINVAL, -EINVAL },
-	{ "beyond", T_MMAP_ANY, 8 * P, P, true, -EINVAL, -EINVAL },
-	{ "across the end", T_MMAP_ANY, 7 * P, 2 * P, true, -EINVAL, -EINVAL },
-	{ "wraps", T_MMAP_ANY, P, ~(P - 1), true, -EINVAL, -EINVAL },
+	{ "odd offset, no flag", 0, 1, P, true, -EINVAL, -EINVAL },
+	{ "beyond", T_MMAP_ANY, 8 * P, P, true, 0, -EOPNOTSUPP },
+	{ "far beyond", T_MMAP_ANY, 1ULL << 62, P, true, 0, -EOPNOTSUPP },
+	{ "across the end", T_MMAP_ANY, 7 * P, 2 * P, true, 0, -EOPNOTSUPP },
+	{ "longer than the address space", T_MMAP_ANY, P, 1ULL << 47, true, -ENOMEM, -ENOMEM },
+	{ "so long, no flag", 0, P, ~(P - 1), true, -ENOMEM, -ENOMEM },
+	{ "rounds up to nothing", T_MMAP_ANY, 0, ~0ULL, true, -ENOMEM, -ENOMEM },
+	{ "last offset", T_MMAP_ANY, (1ULL << 63) - 2 * P, P, true, 0, -EOPNOTSUPP },
+	{ "past the last offset", T_MMAP_ANY, (1ULL << 63) - P, P, true, -EOVERFLOW, -EOVERFLOW },
+	{ "past it, no flag", 0, 0 - P, P, true, -EOVERFLOW, -EOVERFLOW },
 };
 
 static void mmap_errno_at(struct t_host *h, bool soft)
@@ -87,10 +97,11 @@ static void mmap_errno_at(struct t_host *h, bool soft)
 		if (addr) {
 			CHECK_ERR(clo_gmem_munmap(g, (char *)addr + P, row->len), -EINVAL);
 			CHECK_ERR(clo_gmem_munmap(g, addr, row->len + P), -EINVAL);
+			CHECK_ERR(clo_gmem_munmap(g, addr, 0), -EINVAL);
+			CHECK_ERR(clo_gmem_munmap(g, addr, ~0ULL), -EINVAL);
 			CHECK_OK(clo_gmem_munmap(g, addr, row->len));
 		}
 		CHECK_ERR(clo_gmem_munmap(g, h, P), -EINVAL);
-		CHECK_ERR(clo_gmem_munmap(g, addr, 0), -EINVAL);
 		CHECK_ERR(clo_gmem_munmap(g, addr, P + 1), -EINVAL);
 		clo_gmem_release(g);
 	}
@@ -359,6 +370,48 @@ EXPECT_SIGNAL(load_of_a_private_page_remap, SIGBUS)
 EXPECT_SIGNAL(store_to_a_private_page_remap, SIGBUS)
 {
 	*private_page(CLO_VIEW_REMAP) = 1;
+}
+
+/* Four pages from the last one on: the file ends behind the first. */
+static volatile uint8_t *beyond(enum clo_view_level level)
+{
+	static struct t_host h;
+	struct clo_gmem *g;
+	void *addr, *nothing;
+	uint8_t byte = 1;
+	int fd[2];
+
+	open_level(&h, level);
+	g = t_file(&h, 8, T_MMAP_ANY, 0);
+	CHECK_OK(clo_gmem_mmap(g, 7 * P, 4 * P - 1, true, &addr));
+	CHECK_OK(clo_gmem_mmap(g, 8 * P, P, true, &nothing));
+	*(volatile uint8_t *)addr = 7;
+	CHECK_EQ(get(g, 7 * P), 7);
+	CHECK_OK(pipe(fd));
+	CHECK_EQ(write(fd[1], &byte, 1), 1);
+	CHECK_EQ(read(fd[0], (char *)addr + P, 1), -1);
+	CHECK_EQ(errno, EFAULT);
+	/* A change of the last page leaves what is behind it alone. */
+	t_convert(g, clo_range(7, 8), true);
+	CHECK_EQ(write(fd[1], addr, 1), -1);
+	CHECK_EQ(errno, EFAULT);
+	t_convert(g, clo_range(7, 8), false);
+	CHECK_OK(t_punch(g, 0, 8));
+	CHECK_EQ(*(volatile uint8_t *)addr, 0);
+	CHECK_ERR(clo_gmem_munmap(g, addr, P), -EINVAL);
+	CHECK_ERR(clo_gmem_munmap(g, nothing, 2 * P), -EINVAL);
+	CHECK_OK(clo_gmem_munmap(g, nothing, 1));
+	return (volatile uint8_t *)addr + 3 * P;
+}
+
+EXPECT_SIGNAL(load_beyond_the_file_uffd, SIGBUS)
+{
+	test_note("%d", *beyond(CLO_VIEW_UFFD));
+}
+
+EXPECT_SIGNAL(store_beyond_the_file_remap, SIGBUS)
+{
+	*beyond(CLO_VIEW_REMAP) = 1;
 }
 
 /* A mapping that the VMM forgot goes with the file. */

@@ -32,9 +32,6 @@
 
 #define AS_SHIFT 16
 #define ID_MASK  0xffffU
-/* End of user addresses on x86-64 with four levels; what access_ok() allows. */
-#define HVA_END ((1ULL << 47) - CLO_PAGE_SIZE)
-
 enum change { CHANGE_NONE, CHANGE_CREATE, CHANGE_DELETE, CHANGE_MOVE, CHANGE_FLAGS };
 
 /* What a change needs, all of it reserved before anything is changed. */
@@ -69,8 +66,8 @@ static bool numbers_ok(const struct clo_slots *s, const struct clo_region *r)
 		return false;
 	/* access_ok(): the kernel will read it with plain user accesses; a tagged address (LAM) is
 	 * out of bounds too. */
-	if (!clo_is_aligned(r->userspace_addr, CLO_PAGE_SIZE) || r->memory_size > HVA_END ||
-	    r->userspace_addr > HVA_END - r->memory_size)
+	if (!clo_is_aligned(r->userspace_addr, CLO_PAGE_SIZE) || r->memory_size > CLO_HVA_END ||
+	    r->userspace_addr > CLO_HVA_END - r->memory_size)
 		return false;
 	if ((r->flags & CLO_MEM_GUEST_MEMFD) &&
 	    (!clo_is_aligned(r->guest_memfd_offset, CLO_PAGE_SIZE) ||

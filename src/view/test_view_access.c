@@ -107,7 +107,11 @@ static void map_errors(enum clo_view_level level)
 	p[0].base.n += o.base.n;
 	p[1].base.n += o.base.n;
 	CHECK_ERR(clo_view_map(o.vs, p, 0, NULL, 0, &addr), -EINVAL);
-	p[1].r.start = 5;
+	p[0].r = clo_range(8, 9);
+	p[1].r = clo_range(9, 10);
+	CHECK_ERR(clo_view_map(o.vs, p, 2, NULL, 0, &addr), -EINVAL); /* only the last may */
+	p[0].r = clo_range(0, 4);
+	p[1].r = clo_range(5, 8);
 	CHECK_ERR(clo_view_map(o.vs, p, 2, NULL, 0, &addr), -EINVAL);
 	p[1].r = clo_range(4, 9);
 	CHECK_ERR(clo_view_map(o.vs, p, 2, NULL, 0, &addr), -EINVAL);

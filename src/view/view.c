@@ -119,6 +119,7 @@ void clo_view_set_destroy(struct clo_view_set *vs)
 	clo_free(vs);
 }
 
+/* The last one may be beyond the file. */
 static bool pieces_ok(const struct clo_view_set *vs, const struct clo_view_piece *pieces,
 		      size_t count)
 {
@@ -127,7 +128,9 @@ static bool pieces_ok(const struct clo_view_set *vs, const struct clo_view_piece
 	for (size_t i = 0; i < count; i++) {
 		struct clo_range r = pieces[i].r;
 
-		if (r.start >= r.end || r.end > vs->npages)
+		if (r.start >= r.end)
+			return false;
+		if (r.end > vs->npages && (r.start < vs->npages || i + 1 < count))
 			return false;
 		if (i > 0 && r.start != pieces[i - 1].r.end)
 			return false;

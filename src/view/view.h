@@ -94,10 +94,11 @@ struct clo_view_piece {
 };
 /*
  * Map the file pages given by @pieces: in order, without gaps. @hidden: the private runs inside, in
- * order. The caller keeps conversions and holes of these pages out meanwhile. *addr: page-aligned
- * address in the VMM, not inherited by fork.
- * -ENODEV level SOFT; -EINVAL pieces are none, empty, have gaps, go beyond the file, or are not in
- * units of 2M in a pool of huge pages; -ENOMEM, also for resolve (REMAP).
+ * order. The caller keeps conversions and holes of these pages out meanwhile. The last piece may
+ * lie beyond the file (its base is not used): a touch there is SIGBUS. *addr: page-aligned address
+ * in the VMM, not inherited by fork. -ENODEV level SOFT; -EINVAL pieces are none, empty, have gaps,
+ * cross the end of the file, or are not in units of 2M in a pool of huge pages; -ENOMEM, also for
+ * resolve (REMAP).
  */
 int clo_view_map(struct clo_view_set *vs, const struct clo_view_piece *pieces, size_t piece_count,
 		 const struct clo_range *hidden, size_t hidden_count, void **addr) CLO_MUST_USE;

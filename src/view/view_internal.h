@@ -52,7 +52,7 @@ struct clo_view_host {
 	enum clo_view_level level;
 	const struct view_ops *ops;
 	uint64_t unit; /* pages that are protected together: 1, or 512 in a pool of huge pages */
-	int empty_fd;  /* REMAP: what private pages are a mapping of */
+	int empty_fd;  /* what pages beyond the end, and at level REMAP private ones, map */
 	struct clo_mutex spare_lock; /* rank LEAF */
 	void *spare;                 /* REMAP [spare_lock]: a VMA in reserve */
 	struct view_engine *engine;  /* UFFD */
@@ -84,7 +84,8 @@ struct view_map {
 	struct view_map *next_in_host; /* [host lock] */
 	struct clo_view_set *set;
 	uint8_t *addr;
-	struct clo_range r; /* indexes */
+	struct clo_range r; /* indexes; empty: only a tail */
+	uint64_t tail;      /* pages behind r, beyond the end of the file */
 	bool internal;
 	bool dying;                   /* [host lock] unmap has begun: no new users */
 	uint32_t users;               /* [host lock] clo_view_access in progress */
@@ -146,6 +147,11 @@ void view_map_remove(struct view_map *m);
  * mapping; -EAGAIN is waited out unless @once.
  */
 int view_ask(struct clo_view_set *vs, struct view_map *m, uint64_t index, bool once);
+
+/* view_tail.c: the empty file, and the part of a mapping that is beyond its file. 0 or -errno. */
+int view_empty_open(struct clo_view_host *vh);
+void view_empty_close(struct clo_view_host *vh);
+int view_tail_map(struct view_map *m);
 
 /* view_access.c */
 int view_real_access(struct clo_view_set *vs, uint64_t off, uint8_t *buf, size_t bytes, bool write);

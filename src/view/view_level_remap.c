@@ -10,7 +10,6 @@
 #include "view_internal.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -301,18 +300,10 @@ static int remap_settle(struct clo_view_set *vs, struct clo_range r)
 
 static int remap_host_init(struct clo_view_host *vh)
 {
-	int fd = memfd_create("cloister-hidden", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	int ret = view_empty_open(vh);
 
-	if (fd < 0)
-		return -errno;
-	/* It stays empty, whoever gets hold of it. */
-	if (fcntl(fd, F_ADD_SEALS, F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL) != 0) {
-		int ret = -errno;
-
-		close(fd);
+	if (ret)
 		return ret;
-	}
-	vh->empty_fd = fd;
 	clo_mutex_init(&vh->spare_lock, CLO_RANK_LEAF, "view spare");
 	vh->spare = map_spare(vh);
 	return 0;
@@ -323,7 +314,7 @@ static void remap_host_fini(struct clo_view_host *vh)
 	if (vh->spare)
 		(void)munmap(vh->spare, (size_t)CLO_PAGE_SIZE);
 	clo_mutex_destroy(&vh->spare_lock);
-	close(vh->empty_fd);
+	view_empty_close(vh);
 }
 
 static const struct view_real_ops real_ops = {

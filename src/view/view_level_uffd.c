@@ -186,9 +186,21 @@ void view_level_refuse(struct view_map *m, uint64_t index, uint64_t seq)
 static int uffd_host_init(struct clo_view_host *vh)
 {
 	bool huge = clo_pagedb_kind(vh->db) == CLO_POOL_HUGETLB;
+	int ret = view_empty_open(vh);
 
-	return view_engine_start(
+	if (ret)
+		return ret;
+	ret = view_engine_start(
 		vh, VIEW_UFFD_POISON | (huge ? VIEW_UFFD_MINOR_HUGETLB : VIEW_UFFD_MINOR_SHMEM));
+	if (ret)
+		view_empty_close(vh);
+	return ret;
+}
+
+static void uffd_host_fini(struct clo_view_host *vh)
+{
+	view_engine_stop(vh);
+	view_empty_close(vh);
 }
 
 static const struct view_real_ops real_ops = {
@@ -203,7 +215,7 @@ static const struct view_real_ops real_ops = {
 
 const struct view_ops view_uffd_ops = {
 	.host_init = uffd_host_init,
-	.host_fini = view_engine_stop,
+	.host_fini = uffd_host_fini,
 	.set_fini = view_real_set_fini,
 	.map = view_real_map,
 	.unmap = view_real_unmap,

@@ -187,6 +187,11 @@ int view_ask(struct clo_view_set *vs, struct view_map *m, uint64_t index, bool o
 	return ret == -ENOENT ? -EAGAIN : ret;
 }
 
+static size_t all_bytes(const struct view_map *m)
+{
+	return view_bytes(m->r) + (size_t)(m->tail * CLO_PAGE_SIZE);
+}
+
 /* Address space of the mapping's size, aligned as the units need; nothing in it. */
 static uint8_t *reserve(size_t bytes, size_t align)
 {
@@ -243,14 +248,21 @@ int view_map_add(struct clo_view_set *vs, const struct clo_view_piece *pieces, s
 	m->set = vs;
 	m->internal = internal;
 	m->r = clo_range(pieces[0].r.start, pieces[count - 1].r.end);
+	if (m->r.end > vs->npages) {
+		count--;
+		m->tail = clo_range_len(pieces[count].r);
+		m->r.end -= m->tail;
+	}
 	m->piece_count = count;
 	memcpy(m->pieces, pieces, count * sizeof(pieces[0]));
 	/* 2M for all, so that the kernel can use huge mappings where it has them. */
-	m->addr = reserve(view_bytes(m->r), (size_t)(VIEW_HUGE_PAGES * CLO_PAGE_SIZE));
-	ret = m->addr ? vs->vh->ops->real->install(m) : -ENOMEM;
+	m->addr = reserve(all_bytes(m), (size_t)(VIEW_HUGE_PAGES * CLO_PAGE_SIZE));
+	ret = m->addr ? view_tail_map(m) : -ENOMEM;
+	if (ret == 0 && count > 0)
+		ret = vs->vh->ops->real->install(m);
 	if (ret) {
 		if (m->addr)
-			(void)munmap(m->addr, view_bytes(m->r));
+			(void)munmap(m->addr, all_bytes(m));
 		free_map(m);
 		return ret;
 	}
@@ -277,7 +289,7 @@ void view_map_remove(struct view_map *m)
 	clo_mutex_unlock(&vh->lock);
 
 	clo_rwlock_wrlock(&vs->lock);
-	(void)munmap(m->addr, view_bytes(m->r));
+	(void)munmap(m->addr, all_bytes(m));
 	for (p = &vs->maps; *p != m; p = &(*p)->next_in_set)
 		;
 	*p = m->next_in_set;
@@ -346,7 +358,7 @@ static struct view_map *take(struct clo_view_set *vs, const void *addr, uint64_t
 
 	clo_mutex_lock(&vs->vh->lock);
 	for (m = vs->vh->maps; m; m = m->next_in_host) {
-		if (m->set == vs && m->addr == addr && clo_range_len(m->r) == npages &&
+		if (m->set == vs && m->addr == addr && clo_range_len(m->r) + m->tail == npages &&
 		    !m->internal && !m->dying)
 			break;
 	}
