@@ -7,6 +7,7 @@
  */
 #include "base/base_alloc.h"
 
+#include <errno.h>
 #include <malloc.h>
 #include <stdlib.h>
 #include <string.h>
@@ -96,6 +97,31 @@ void clo_free(void *p)
 	free(p);
 }
 
+/* Of all that madvise() can say about a fresh mapping, only this differs when it is locked. */
+static bool is_locked(void *p)
+{
+	return madvise(p, (size_t)CLO_PAGE_SIZE, MADV_DONTNEED) != 0 && errno == EINVAL;
+}
+
+void *clo_map_sparse(size_t bytes, int flags, int fd)
+{
+	/* Without rights nothing is filled in, whatever mlockall() asked for. */
+	void *p = mmap(NULL, bytes, PROT_NONE, flags | MAP_NORESERVE, fd, 0);
+
+	if (p == MAP_FAILED)
+		return NULL;
+	if (is_locked(p) && mlock2(p, bytes, MLOCK_ONFAULT) != 0)
+		(void)munlock(p, bytes);
+	if (mprotect(p, bytes, PROT_READ | PROT_WRITE) != 0) {
+		int err = errno;
+
+		(void)munmap(p, bytes);
+		errno = err;
+		return NULL;
+	}
+	return p;
+}
+
 void *clo_alloc_sparse(size_t bytes)
 {
 	void *p;
@@ -104,9 +130,8 @@ void *clo_alloc_sparse(size_t bytes)
 		return NULL;
 	if (clo_arena_take_sparse(bytes, &p))
 		return p;
-	p = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
-		 -1, 0);
-	if (p == MAP_FAILED)
+	p = clo_map_sparse(bytes, MAP_PRIVATE | MAP_ANONYMOUS, -1);
+	if (!p)
 		return NULL;
 	clo_alloc_account((int64_t)bytes);
 	return p;

@@ -124,6 +124,12 @@ void clo_free(void *p);
 /* Zero pages from mmap(MAP_NORESERVE), for large sparse tables. Counted as an allocation. */
 void *clo_alloc_sparse(size_t bytes) CLO_MUST_USE;
 void clo_free_sparse(void *p, size_t bytes);
+/*
+ * What clo_alloc_sparse() is made of: mmap() of @bytes with @flags and @fd, readable and writable,
+ * or NULL with errno. A program that called mlockall(MCL_FUTURE) has every new mapping filled at
+ * once, 1 TiB of it too; here memory comes with the first touch all the same, and is locked then.
+ */
+void *clo_map_sparse(size_t bytes, int flags, int fd) CLO_MUST_USE;
 #ifdef CLO_TEST
 void clo_alloc_fail_at(uint64_t n);
 uint64_t clo_alloc_count(void);

@@ -102,9 +102,8 @@ static int map_content(struct clo_pagedb *db)
 	ret = open_memfd(db);
 	if (ret)
 		return ret;
-	p = mmap(NULL, db->map_bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, db->fd,
-		 0);
-	if (p == MAP_FAILED)
+	p = clo_map_sparse(db->map_bytes, MAP_SHARED, db->fd);
+	if (!p)
 		return -ENOMEM;
 	db->base = p;
 	/* A core dump must neither hold guests' memory nor walk 1 TiB. */

@@ -170,6 +170,8 @@ int view_uffd_poison(int fd, void *addr, size_t bytes, size_t *done);
 void view_uffd_wake(int fd, void *addr, size_t bytes);
 /* Empty the page tables of a range; locked memory (mlockall) too. 0 or -errno. */
 int view_zap(void *addr, size_t bytes);
+/* Does a page table of the range map anything? False also where the kernel cannot tell (< 6.7). */
+bool view_is_mapped(const void *addr, size_t bytes);
 /* What a host view needs of the kernel. */
 #define VIEW_UFFD_MINOR_HUGETLB (1ULL << 9)
 #define VIEW_UFFD_MINOR_SHMEM   (1ULL << 10)

@@ -26,6 +26,8 @@ static int fd_of(const struct view_map *m)
 	return view_engine_fd(m->set->vh);
 }
 
+/* Without rights: with them, mlockall(MCL_FUTURE) would fill the mapping before it is registered.
+ */
 static int map_pieces(struct view_map *m)
 {
 	int fd = clo_pagedb_fd(m->set->vh->db);
@@ -34,25 +36,59 @@ static int map_pieces(struct view_map *m)
 		const struct clo_view_piece *p = &m->pieces[i];
 		void *want = view_addr(m, p->r.start);
 
-		if (mmap(want, view_bytes(p->r), PROT_READ | PROT_WRITE,
-			 MAP_SHARED | MAP_FIXED | MAP_NORESERVE, fd,
-			 (off_t)(p->base.n * CLO_PAGE_SIZE)) == MAP_FAILED)
+		if (mmap(want, view_bytes(p->r), PROT_NONE, MAP_SHARED | MAP_FIXED | MAP_NORESERVE,
+			 fd, (off_t)(p->base.n * CLO_PAGE_SIZE)) == MAP_FAILED)
 			return -errno;
 	}
 	return 0;
 }
 
+/*
+ * WP is for what it keeps out: in a range with it the kernel installs no huge mapping over the page
+ * table and drops none (MADV_COLLAPSE, khugepaged), which would lose the poison. Huge pages of
+ * hugetlb are not collapsed, and a kernel without WP for shared memory says EINVAL.
+ */
+static int claim(struct view_map *m)
+{
+	const uint64_t modes = UFFDIO_REGISTER_MODE_MISSING | UFFDIO_REGISTER_MODE_MINOR;
+	int ret = -EINVAL;
+
+	if (m->set->vh->unit == 1)
+		ret = view_uffd_register(fd_of(m), m->addr, view_bytes(m->r),
+					 modes | UFFDIO_REGISTER_MODE_WP);
+	if (ret == -EINVAL)
+		ret = view_uffd_register(fd_of(m), m->addr, view_bytes(m->r), modes);
+	return ret;
+}
+
+/* From the registration on nothing gets in by itself; what got in before goes. */
+static int make_empty(struct view_map *m)
+{
+	int ret = view_zap(m->addr, view_bytes(m->r));
+
+	if (ret == 0 && view_is_mapped(m->addr, view_bytes(m->r)))
+		ret = -ENOMEM; /* a mapping that cannot be made safe is none */
+	return ret;
+}
+
 static int uffd_install(struct view_map *m)
 {
+	size_t bytes = view_bytes(m->r);
 	int ret = map_pieces(m);
 
 	if (ret == 0)
-		ret = view_uffd_register(fd_of(m), m->addr, view_bytes(m->r),
-					 UFFDIO_REGISTER_MODE_MISSING | UFFDIO_REGISTER_MODE_MINOR);
+		ret = claim(m);
 	/* A child would have the pages without their poison; a core dump would wait for an engine
 	 * that is stopped. */
-	if (ret == 0 && (madvise(m->addr, view_bytes(m->r), MADV_DONTFORK) != 0 ||
-			 madvise(m->addr, view_bytes(m->r), MADV_DONTDUMP) != 0))
+	if (ret == 0 && (madvise(m->addr, bytes, MADV_DONTFORK) != 0 ||
+			 madvise(m->addr, bytes, MADV_DONTDUMP) != 0))
+		ret = -errno;
+	/* Refused where the kernel has no huge pages at all. */
+	(void)madvise(m->addr, bytes, MADV_NOHUGEPAGE);
+	if (ret == 0)
+		ret = make_empty(m);
+	/* Shared memory that is locked is not filled by this. */
+	if (ret == 0 && mprotect(m->addr, bytes, PROT_READ | PROT_WRITE) != 0)
 		ret = -errno;
 	return ret == -EAGAIN || ret == -EBUSY ? -ENOMEM : ret;
 }

@@ -33,6 +33,17 @@ struct view_poison {
 };
 #define VIEW_UFFDIO_POISON _IOWR(0xAA, 0x08, struct view_poison)
 
+/* PAGEMAP_SCAN: since Linux 6.7. */
+struct view_region {
+	uint64_t start, end, categories;
+};
+struct view_scan {
+	uint64_t size, flags, start, end, walk_end, vec, vec_len, max_pages, category_inverted,
+		category_mask, category_anyof_mask, return_mask;
+};
+#define VIEW_PAGEMAP_SCAN    _IOWR('f', 16, struct view_scan)
+#define VIEW_PAGE_IS_PRESENT (1ULL << 3)
+
 static int open_dev(void)
 {
 	int dev = open("/dev/userfaultfd", O_RDWR | O_CLOEXEC);
@@ -174,4 +185,27 @@ int view_zap(void *addr, size_t bytes)
 	if (errno == EINVAL && madvise(addr, bytes, MADV_DONTNEED_LOCKED) == 0)
 		return 0;
 	return -errno;
+}
+
+bool view_is_mapped(const void *addr, size_t bytes)
+{
+	int fd = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
+	struct view_region found;
+	struct view_scan scan = {
+		.size = sizeof(scan),
+		.start = (uintptr_t)addr,
+		.end = (uintptr_t)addr + bytes,
+		.vec = (uintptr_t)&found,
+		.vec_len = 1,
+		.max_pages = 1,
+		.category_mask = VIEW_PAGE_IS_PRESENT,
+		.return_mask = VIEW_PAGE_IS_PRESENT,
+	};
+	int n;
+
+	if (fd < 0)
+		return false;
+	n = ioctl(fd, VIEW_PAGEMAP_SCAN, &scan);
+	close(fd);
+	return n > 0;
 }
