@@ -18,6 +18,13 @@
  * - Everything may be called from any thread unless noted, but not from inside a callback of the
  *   engine (DMA listeners, prepare hook), except what says so. No handle may be used after it was
  *   destroyed.
+ * - After fork() a parent goes on as before. In the child every call with a handle that the parent
+ *   made is -EIO and changes nothing, as KVM answers another process; calls that return nothing,
+ * and clo_host_destroy(), do nothing, and numbers are 0. Guest memory and its descriptors are not
+ *   inherited. What the child creates itself works. fork() waits for a grace period of RCU, which
+ *   is short. A child made by vfork(), posix_spawn() or clone() without fork handlers may only
+ *   exec or exit. A program that gives liburcu-bp's fork handlers to pthread_atfork() itself must
+ *   not: the library does, and twice is a dead-lock.
  * - Nothing installs signal handlers or prints. errno itself tells nothing.
  * - "As KVM" means Linux's virt/kvm and Documentation/virt/kvm/api.rst. "Mail N" is a design mail:
  *   0 two address spaces, 1 secure page tables, 2 shared pages and migration, 3 private fault

@@ -168,6 +168,8 @@ int clo_vm_convert(struct clo_vm *vm, struct clo_convert *c)
 	uint32_t size = c->size;
 	int ret;
 
+	if (clo_forked(vm->fork_gen))
+		return -EIO;
 	if (size == 0)
 		return -EINVAL;
 	size = size < sizeof(a) ? size : (uint32_t)sizeof(a);
@@ -195,6 +197,8 @@ int clo_gmem_set_attributes(struct clo_gmem *gmem, uint64_t off, uint64_t bytes,
 	struct conv c;
 	int ret;
 
+	if (clo_forked(vm->fork_gen))
+		return -EIO;
 	if (vm->attr_owner != CLO_ATTR_OWNER_GMEM)
 		return -ENOTTY;
 	if ((attributes & ~CLO_ATTR_PRIVATE) || !vm->trust->has_private_mem ||
@@ -219,6 +223,8 @@ int clo_vm_set_attributes(struct clo_vm *vm, uint64_t gpa, uint64_t bytes, uint6
 {
 	int ret;
 
+	if (clo_forked(vm->fork_gen))
+		return -EIO;
 	if (vm->attr_owner != CLO_ATTR_OWNER_VM)
 		return -ENOTTY;
 	/* KVM: attributes, then wrap and emptiness, then alignment; all are EINVAL. */
@@ -261,6 +267,8 @@ int clo_vm_get_attributes(struct clo_vm *vm, uint64_t gpa, uint64_t bytes, uint6
 	struct clo_range gfns, run;
 	bool is_private = false;
 
+	if (clo_forked(vm->fork_gen))
+		return -EIO;
 	if (!is_range(gpa, bytes))
 		return -EINVAL;
 	gfns = pages_of(gpa, bytes);

@@ -227,9 +227,12 @@ void conv_dma_take_back(struct clo_vm *vm, const struct conv_dma *d, bool map)
 
 int clo_vm_add_dma_listener(struct clo_vm *vm, const struct clo_dma_listener *l)
 {
-	struct clo_vm_listener *e = clo_alloc(sizeof(*e));
+	struct clo_vm_listener *e;
 	int ret = 0;
 
+	if (clo_forked(vm->fork_gen))
+		return -EIO;
+	e = clo_alloc(sizeof(*e));
 	if (!e)
 		return -ENOMEM;
 	e->l = l;
@@ -252,6 +255,8 @@ int clo_vm_remove_dma_listener(struct clo_vm *vm, const struct clo_dma_listener 
 {
 	struct clo_vm_listener *gone = NULL;
 
+	if (clo_forked(vm->fork_gen))
+		return -EIO;
 	clo_rwlock_wrlock(&vm->dma_lock);
 	for (struct clo_vm_listener **p = &vm->listeners; *p; p = &(*p)->next) {
 		if ((*p)->l == l) {

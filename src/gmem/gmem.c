@@ -53,6 +53,7 @@ int clo_gmem_open(struct clo_pagedb *db, struct clo_view_host *vh,
 	g->db = db;
 	g->npages = cfg->size >> CLO_PAGE_SHIFT;
 	g->owner = cfg->owner;
+	g->fork_gen = clo_fork_now();
 	g->page_order = cfg->page_order;
 	g->flags = cfg->flags;
 	g->ops = cfg->ops;

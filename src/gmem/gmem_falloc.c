@@ -228,6 +228,8 @@ int clo_gmem_fallocate(struct clo_gmem *g, int mode, int64_t off, int64_t len)
 	uint64_t unit = CLO_PAGE_SIZE << g->page_order;
 	struct clo_range index;
 
+	if (clo_forked(g->fork_gen))
+		return -EIO;
 	/* The order of the checks is the kernel's: arguments, mode, wrap, then the file's own. */
 	if (off < 0 || len <= 0)
 		return -EINVAL;

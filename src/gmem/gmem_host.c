@@ -158,6 +158,8 @@ int clo_gmem_mmap(struct clo_gmem *g, uint64_t off, uint64_t len, bool shared, v
 	uint64_t npages = pages_of(len);
 	int ret;
 
+	if (clo_forked(g->fork_gen))
+		return -EIO;
 	/* mmap(2) checks the arguments and looks for room before it asks the file. */
 	if (len == 0 || !clo_is_aligned(off, CLO_PAGE_SIZE))
 		return -EINVAL;
@@ -178,6 +180,8 @@ int clo_gmem_mmap(struct clo_gmem *g, uint64_t off, uint64_t len, bool shared, v
 
 int clo_gmem_munmap(struct clo_gmem *g, void *addr, uint64_t len)
 {
+	if (clo_forked(g->fork_gen))
+		return -EIO;
 	if (!g->views || pages_of(len) == 0)
 		return -EINVAL;
 	return clo_view_unmap(g->views, addr, pages_of(len));
@@ -185,6 +189,8 @@ int clo_gmem_munmap(struct clo_gmem *g, void *addr, uint64_t len)
 
 int clo_gmem_host_access(struct clo_gmem *g, uint64_t off, void *buf, size_t bytes, bool write)
 {
+	if (clo_forked(g->fork_gen))
+		return -EIO;
 	if (!(g->flags & CLO_GMEM_MMAP))
 		return -ENODEV;
 	if (!g->views)

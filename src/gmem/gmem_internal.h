@@ -30,6 +30,7 @@ struct clo_gmem {
 	unsigned depth;
 	struct clo_a32 released;
 	uint32_t owner;
+	uint32_t fork_gen; /* clo_forked(): a child's copy */
 	unsigned page_order;
 	uint64_t flags;
 	struct clo_attr *attr;

@@ -78,9 +78,11 @@ static void registry_add(struct clo_gmem *g, struct clo_gmem_pin *pin)
 	clo_mutex_unlock(&g->pin_lock);
 }
 
-/* Bounds in bytes to indexes. -EINVAL. */
+/* Bounds in bytes to indexes. -EINVAL; -EIO in a child. */
 static int pin_range(const struct clo_gmem *g, uint64_t off, uint64_t len, struct clo_range *index)
 {
+	if (clo_forked(g->fork_gen))
+		return -EIO;
 	if (len == 0 || !clo_is_aligned(off | len, CLO_PAGE_SIZE) || off + len < off)
 		return -EINVAL;
 	*index = clo_range(off >> CLO_PAGE_SHIFT, (off + len) >> CLO_PAGE_SHIFT);
@@ -140,7 +142,7 @@ void clo_gmem_unpin(struct clo_gmem_pin *pin)
 {
 	struct clo_gmem *g;
 
-	if (!pin)
+	if (!pin || clo_forked(pin->g->fork_gen))
 		return;
 	g = pin->g;
 	/* Off the list first: a conversion that still meets the pin may find it without a name, but

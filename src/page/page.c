@@ -67,15 +67,17 @@ static int open_memfd(struct clo_pagedb *db)
 {
 	unsigned flags = MFD_CLOEXEC;
 	struct rlimit limit;
+	int ret;
 
 	/* Beyond it ftruncate is SIGXFSZ. */
 	if (getrlimit(RLIMIT_FSIZE, &limit) == 0 && limit.rlim_cur < db->map_bytes)
 		return -ENOMEM;
 	if (db->kind == CLO_POOL_HUGETLB)
 		flags |= MFD_HUGETLB | MFD_HUGE_2MB;
-	db->fd = memfd_create("cloister-pool", flags);
-	if (db->fd < 0)
-		return -errno;
+	ret = clo_fork_memfd(&db->fork_fd, "cloister-pool", flags);
+	if (ret)
+		return ret;
+	db->fd = db->fork_fd.fd;
 	return ftruncate(db->fd, (off_t)db->map_bytes) ? -errno : 0;
 }
 
@@ -88,6 +90,16 @@ static bool probe_huge(struct clo_pagedb *db)
 	return true;
 }
 
+/* Guests' memory is no child's business, and would make fork() copy page tables without end. */
+static void keep_from_children(struct clo_pagedb *db)
+{
+#ifndef CLO_SYNC_EXPLORE /* an arena, which outlives the pool */
+	(void)madvise(db->base, db->map_bytes, MADV_DONTFORK);
+#else
+	(void)db;
+#endif
+}
+
 static int map_content(struct clo_pagedb *db)
 {
 	void *p;
@@ -96,7 +108,10 @@ static int map_content(struct clo_pagedb *db)
 	db->map_bytes = (size_t)(db->pfn_space << CLO_PAGE_SHIFT);
 	if (db->kind == CLO_POOL_ANON) {
 		db->base = clo_alloc_sparse(db->map_bytes);
-		return db->base ? 0 : -ENOMEM;
+		if (!db->base)
+			return -ENOMEM;
+		keep_from_children(db);
+		return 0;
 	}
 	db->map_bytes = (size_t)clo_align_up(db->map_bytes, HUGE_BYTES);
 	ret = open_memfd(db);
@@ -106,6 +121,7 @@ static int map_content(struct clo_pagedb *db)
 	if (!p)
 		return -ENOMEM;
 	db->base = p;
+	keep_from_children(db);
 	/* A core dump must neither hold guests' memory nor walk 1 TiB. */
 	(void)madvise(p, db->map_bytes, MADV_DONTDUMP);
 	return db->kind == CLO_POOL_HUGETLB && !probe_huge(db) ? -ENOMEM : 0;
@@ -167,7 +183,7 @@ void clo_pagedb_destroy(struct clo_pagedb *db)
 	else if (db->base)
 		munmap(db->base, db->map_bytes);
 	if (db->fd >= 0)
-		close(db->fd);
+		clo_fork_fd_close(&db->fork_fd);
 	page_tree_destroy(&db->tree);
 	clo_mutex_destroy(&db->lock);
 	clo_free(db);

@@ -58,6 +58,7 @@ struct clo_pagedb {
 	uint64_t frames_limit;
 	size_t map_bytes;
 	int fd;
+	struct clo_fork_fd fork_fd;
 	enum clo_pool_kind kind;
 	_Alignas(64) struct clo_a64 used; /* the charge: SHARED + PRIVATE + LEAKED frames */
 	struct clo_a64 leaked;

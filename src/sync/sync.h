@@ -59,6 +59,14 @@
  *   later
  * - void clo_rcu_barrier(void): waits for all deferred calls. Not from one.
  *
+ * fork(). A child may not use what its parent made:
+ *
+ * - int clo_fork_watch(void): from now on forks are noticed. 0 or -ENOMEM.
+ * - uint32_t clo_fork_now(void): the number of this process; what an object keeps of its maker
+ * - bool clo_forked(uint32_t made): the number is not this process's: leave the object alone
+ * - int clo_fork_memfd(struct clo_fork_fd *f, name, flags): memfd_create(2) of f->fd, which each
+ *   child has closed; 0 or -errno. clo_fork_fd_close(f). @f is the caller's memory.
+ *
  * Others:
  *
  * - void clo_relax(void): one turn of a spin loop. In the explorer the caller goes on only after

@@ -10,6 +10,10 @@
 #ifndef CLO_SYNC_SYNC_EXPLORE_H
 #define CLO_SYNC_SYNC_EXPLORE_H
 
+#include <errno.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
 #include "sync/sync_ranks.h"
 #include "sync/sync_sched.h"
 
@@ -140,6 +144,33 @@ void clo_rcu_read_unlock(void);
 void clo_rcu_synchronize(void);
 void clo_rcu_defer(struct clo_rcu_head *head, void (*fn)(struct clo_rcu_head *head));
 void clo_rcu_barrier(void);
+
+/* Nothing that is explored forks. */
+static inline bool clo_forked(uint32_t made)
+{
+	return made != 0;
+}
+static inline uint32_t clo_fork_now(void)
+{
+	return 0;
+}
+static inline CLO_MUST_USE int clo_fork_watch(void)
+{
+	return 0;
+}
+struct clo_fork_fd {
+	int fd;
+};
+static inline CLO_MUST_USE int clo_fork_memfd(struct clo_fork_fd *f, const char *name,
+					      unsigned flags)
+{
+	f->fd = memfd_create(name, flags);
+	return f->fd < 0 ? -errno : 0;
+}
+static inline void clo_fork_fd_close(struct clo_fork_fd *f)
+{
+	close(f->fd);
+}
 
 void clo_relax(void);
 void clo_sync_point(const char *what, uint64_t value);

@@ -198,6 +198,24 @@ void clo_rcu_synchronize(void);
 void clo_rcu_defer(struct clo_rcu_head *head, void (*fn)(struct clo_rcu_head *head));
 void clo_rcu_barrier(void);
 
+/* See sync.h, and sync_threads_fork.c for the reasons. */
+extern uint32_t clo_fork_gen;
+static inline bool clo_forked(uint32_t gen)
+{
+	return CLO_UNLIKELY(gen != clo_fork_gen);
+}
+static inline uint32_t clo_fork_now(void)
+{
+	return clo_fork_gen;
+}
+int clo_fork_watch(void) CLO_MUST_USE;
+struct clo_fork_fd {
+	struct clo_fork_fd *next, *prev;
+	int fd;
+};
+int clo_fork_memfd(struct clo_fork_fd *f, const char *name, unsigned flags) CLO_MUST_USE;
+void clo_fork_fd_close(struct clo_fork_fd *f);
+
 void clo_relax(void);
 
 static inline void clo_sync_point(const char *what, uint64_t value)

@@ -8,7 +8,7 @@
  * takes all of it, waits for one grace period and makes the calls. The thread is started by the
  * first deferred call.
  */
-#include "sync/sync.h"
+#include "sync/sync_threads_fork.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -90,10 +90,44 @@ static void grace_period(void)
 		}
 	}
 }
+
+static void fork_before(void)
+{
+}
+
+static void fork_parent(void)
+{
+}
+
+/* Readers that the child does not have would hold up its grace periods for ever. */
+static void fork_child(void)
+{
+	for (unsigned i = 0; i < READERS_MAX; i++) {
+		if (&readers[i] == self)
+			continue;
+		__atomic_store_n(&readers[i].seen, 0, __ATOMIC_SEQ_CST);
+		__atomic_store_n(&readers[i].used, false, __ATOMIC_RELEASE);
+	}
+}
 #else
 static void grace_period(void)
 {
 	urcu_bp_synchronize_rcu();
+}
+
+static void fork_before(void)
+{
+	urcu_bp_before_fork();
+}
+
+static void fork_parent(void)
+{
+	urcu_bp_after_fork_parent();
+}
+
+static void fork_child(void)
+{
+	urcu_bp_after_fork_child();
 }
 #endif
 
@@ -152,40 +186,42 @@ static void *defer_main(void *arg)
 	return NULL;
 }
 
-/* In a child of fork() the thread is gone and a barrier would wait for ever; start it anew. */
-static void defer_forked(void)
+void clo_rcu_fork_before(void)
+{
+	fork_before();
+	/* Not earlier: readers defer calls, and the line above may wait for readers. */
+	pthread_mutex_lock(&defer.m);
+}
+
+void clo_rcu_fork_parent(void)
+{
+	pthread_mutex_unlock(&defer.m);
+	fork_parent();
+}
+
+/*
+ * The thread is gone, and a barrier would wait for it for ever: the next deferred call starts it
+ * anew. What was deferred belongs to objects that the child leaves alone.
+ */
+void clo_rcu_fork_child(void)
 {
 	pthread_mutex_unlock(&defer.m);
 	pthread_cond_init(&defer.work, NULL);
 	pthread_cond_init(&defer.done, NULL);
 	defer.running = false;
 	defer.draining = false;
+	defer.list = NULL;
 	defer.made = defer.given;
-	for (const struct clo_rcu_head *h = defer.list; h; h = h->next)
-		defer.made--;
-}
-
-static void defer_before_fork(void)
-{
-	pthread_mutex_lock(&defer.m);
-}
-
-static void defer_after_fork(void)
-{
-	pthread_mutex_unlock(&defer.m);
+	fork_child();
 }
 
 /* With the lock held. Without a thread (none to be had) the barrier does the work itself. */
 static void defer_start(void)
 {
 	static struct clo_thread worker;
-	static bool forks_known;
 
 	if (defer.running)
 		return;
-	if (!forks_known)
-		pthread_atfork(defer_before_fork, defer_after_fork, defer_forked);
-	forks_known = true;
 	if (clo_thread_create(&worker, defer_main, NULL) == 0) {
 		pthread_detach(worker.t);
 		defer.running = true;

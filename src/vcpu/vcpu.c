@@ -12,6 +12,8 @@ int clo_vcpu_create(struct clo_vm *vm, uint32_t id, struct clo_vcpu **out)
 	struct clo_vcpu *vcpu;
 	int ret = 0;
 
+	if (clo_forked(vm->fork_gen))
+		return -EIO;
 	if (id >= CLO_MAX_VCPUS)
 		return -EINVAL;
 	vcpu = clo_alloc(sizeof(*vcpu));
@@ -19,6 +21,7 @@ int clo_vcpu_create(struct clo_vm *vm, uint32_t id, struct clo_vcpu **out)
 		return -ENOMEM;
 	vcpu->vm = vm;
 	vcpu->id = id;
+	vcpu->fork_gen = vm->fork_gen;
 	clo_mutex_lock(&vm->lock);
 	for (const struct clo_vcpu *v = vm->vcpus; v && ret == 0; v = v->next) {
 		if (v->id == id)
@@ -170,6 +173,8 @@ int clo_vcpu_access(struct clo_vcpu *vcpu, uint64_t gpa, void *buf, size_t bytes
 	uint8_t bounce[CLO_PAGE_SIZE];
 	uint8_t *at = buf;
 
+	if (clo_forked(vcpu->fork_gen))
+		return -EIO;
 	vcpu->exit.reason = CLO_EXIT_NONE;
 	if (flags & ~(CLO_ACCESS_WRITE | CLO_ACCESS_PRIVATE))
 		return -EINVAL;

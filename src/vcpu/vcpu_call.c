@@ -29,6 +29,8 @@ int64_t clo_vcpu_map_gpa_range(struct clo_vcpu *vcpu, uint64_t gpa, uint64_t npa
 {
 	struct clo_exit *x = &vcpu->exit;
 
+	if (clo_forked(vcpu->fork_gen))
+		return -EIO;
 	x->reason = CLO_EXIT_NONE;
 	if (!vcpu->vm->exit_hypercall)
 		return -GUEST_ENOSYS;
@@ -48,6 +50,8 @@ int64_t clo_vcpu_map_gpa_range(struct clo_vcpu *vcpu, uint64_t gpa, uint64_t npa
 
 int64_t clo_vcpu_complete_hypercall(struct clo_vcpu *vcpu, uint64_t ret)
 {
+	if (clo_forked(vcpu->fork_gen))
+		return -EIO;
 	if (!vcpu->hypercall_pending)
 		return -GUEST_EINVAL;
 	vcpu->hypercall_pending = false;
@@ -87,6 +91,8 @@ int clo_vcpu_pre_fault(struct clo_vcpu *vcpu, uint64_t *gpa, uint64_t *bytes)
 {
 	bool any = false;
 
+	if (clo_forked(vcpu->fork_gen))
+		return -EIO;
 	if (!clo_is_aligned(*gpa | *bytes, CLO_PAGE_SIZE) || *bytes == 0 || *gpa + *bytes <= *gpa)
 		return -EINVAL;
 	while (*bytes > 0) {

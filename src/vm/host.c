@@ -106,6 +106,8 @@ int clo_host_create(const struct clo_host_config *cfg, struct clo_host **out)
 	struct clo_host *host;
 	int ret = host_check_config(cfg, &c);
 
+	if (ret == 0)
+		ret = clo_fork_watch();
 	if (ret)
 		return ret;
 	host = clo_alloc(sizeof(*host));
@@ -116,6 +118,7 @@ int clo_host_create(const struct clo_host_config *cfg, struct clo_host **out)
 		clo_free(host);
 		return ret;
 	}
+	host->fork_gen = clo_fork_now();
 	clo_mutex_init(&host->lock, CLO_RANK_HOST, "host");
 	*out = host;
 	return 0;
@@ -125,7 +128,7 @@ int clo_host_destroy(struct clo_host *host)
 {
 	bool busy;
 
-	if (!host)
+	if (!host || clo_forked(host->fork_gen))
 		return 0;
 	clo_mutex_lock(&host->lock);
 	busy = host->vms != NULL;
@@ -155,6 +158,9 @@ void clo_host_stats(const struct clo_host *host, struct clo_host_stats *out)
 {
 	struct clo_pagedb_stats s;
 
+	*out = (struct clo_host_stats){ 0 };
+	if (clo_forked(host->fork_gen))
+		return;
 	clo_pagedb_stats(host->db, &s);
 	*out = (struct clo_host_stats){
 		.frames_limit = s.frames_limit,

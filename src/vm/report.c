@@ -133,6 +133,8 @@ void clo_vm_report(struct clo_vm *vm, struct clo_leak_report *out)
 	struct report_walk w = { .vm = vm, .out = out };
 
 	*out = (struct clo_leak_report){ .undo_failures = clo_stat_get(&vm->undo_failures) };
+	if (clo_forked(vm->fork_gen))
+		return;
 	/* It keeps the files of the list open. */
 	clo_mutex_lock(&vm->lock);
 	clo_slots_lock_shared(vm->slots);

@@ -59,14 +59,18 @@ int clo_vm_create(struct clo_host *host, const struct clo_vm_config *cfg, struct
 {
 	struct clo_vm_config c;
 	struct clo_vm *vm;
-	int ret = vm_check_config(cfg, &c);
+	int ret;
 
+	if (clo_forked(host->fork_gen))
+		return -EIO;
+	ret = vm_check_config(cfg, &c);
 	if (ret)
 		return ret;
 	vm = clo_alloc(sizeof(*vm));
 	if (!vm)
 		return -ENOMEM;
 	vm->host = host;
+	vm->fork_gen = host->fork_gen;
 	vm->trust = clo_trust_find(c.type);
 	vm->attr_owner = c.attr_owner;
 	vm->flags = c.flags;
@@ -120,6 +124,8 @@ void clo_vm_destroy(struct clo_vm *vm, struct clo_leak_report *report)
 {
 	if (report)
 		clo_vm_report(vm, report);
+	if (clo_forked(vm->fork_gen))
+		return;
 	/* Release the files while the slots still stand: each zaps what its bindings map. */
 	while (vm->gmems)
 		clo_gmem_close(vm->gmems->gmem);
@@ -139,7 +145,7 @@ void clo_vm_destroy(struct clo_vm *vm, struct clo_leak_report *report)
 int clo_gmem_create(struct clo_vm *vm, uint64_t bytes, uint64_t flags, uint32_t page_order,
 		    struct clo_gmem **out)
 {
-	struct clo_vm_gmem *entry = clo_alloc(sizeof(*entry));
+	struct clo_vm_gmem *entry;
 	struct clo_gmem_config cfg = {
 		.size = bytes,
 		.flags = flags,
@@ -150,6 +156,9 @@ int clo_gmem_create(struct clo_vm *vm, uint64_t bytes, uint64_t flags, uint32_t 
 	};
 	int ret;
 
+	if (clo_forked(vm->fork_gen))
+		return -EIO;
+	entry = clo_alloc(sizeof(*entry));
 	if (!entry)
 		return -ENOMEM;
 	if (vm->attr_owner == CLO_ATTR_OWNER_GMEM)
@@ -196,6 +205,8 @@ void clo_gmem_close(struct clo_gmem *gmem)
 	struct clo_vm *vm = clo_gmem_vm(gmem);
 	struct clo_vm_gmem *entry = NULL;
 
+	if (clo_forked(vm->fork_gen))
+		return;
 	clo_mutex_lock(&vm->lock);
 	for (struct clo_vm_gmem **p = &vm->gmems; *p; p = &(*p)->next) {
 		if ((*p)->gmem == gmem) {
@@ -224,6 +235,8 @@ int clo_vm_set_region(struct clo_vm *vm, const struct clo_region *region)
 {
 	const struct clo_gmem *g = region->flags & CLO_MEM_GUEST_MEMFD ? region->gmem : NULL;
 
+	if (clo_forked(vm->fork_gen))
+		return -EIO;
 	/* Another VM's file is refused in its turn, by the id of its VM, which is one host's. */
 	if (g && clo_gmem_pagedb(g) != vm->host->db)
 		return -EINVAL;
@@ -266,6 +279,8 @@ int clo_vm_set_holes(struct clo_vm *vm, uint32_t slot_id, uint64_t gpa, uint64_t
 	const struct clo_slot *slot;
 	int ret;
 
+	if (clo_forked(vm->fork_gen))
+		return -EIO;
 	if (!clo_is_aligned(gpa | bytes, CLO_PAGE_SIZE) || bytes == 0 || gpa + bytes <= gpa)
 		return -EINVAL;
 	clo_slots_lock_shared(vm->slots);
@@ -295,6 +310,8 @@ int clo_vm_set_holes(struct clo_vm *vm, uint32_t slot_id, uint64_t gpa, uint64_t
 void clo_vm_set_prepare(struct clo_vm *vm, int (*prepare)(void *arg, uint64_t gpa, uint64_t npages),
 			void (*inaccessible)(void *arg, uint64_t gpa, uint64_t npages), void *arg)
 {
+	if (clo_forked(vm->fork_gen))
+		return;
 	vm->prepare = prepare;
 	vm->prepare_inaccessible = inaccessible;
 	vm->prepare_arg = arg;
@@ -302,6 +319,9 @@ void clo_vm_set_prepare(struct clo_vm *vm, int (*prepare)(void *arg, uint64_t gp
 
 void clo_vm_stats(struct clo_vm *vm, struct clo_vm_stats *out)
 {
+	*out = (struct clo_vm_stats){ 0 };
+	if (clo_forked(vm->fork_gen))
+		return;
 	*out = (struct clo_vm_stats){
 		.conversions = clo_stat_get(&vm->conversions),
 		.converted_pages = clo_stat_get(&vm->converted_pages),

@@ -24,6 +24,7 @@
 struct clo_host {
 	struct clo_pagedb *db;
 	struct clo_view_host *views;
+	uint32_t fork_gen; /* clo_forked(): a child's copy */
 	struct clo_mutex lock;
 	struct clo_vm *vms;    /* [lock] */
 	uint8_t id_used[8192]; /* [lock] bit per VM id */
@@ -33,6 +34,7 @@ struct clo_vcpu {
 	struct clo_vcpu *next; /* [vm->lock] */
 	struct clo_vm *vm;
 	uint32_t id;
+	uint32_t fork_gen;
 	struct clo_tlb tlb;
 	struct clo_exit exit; /* [owner thread] */
 	struct clo_stat faults, fixed, retried, exits;
@@ -56,6 +58,7 @@ struct clo_vm {
 	struct clo_host *host;
 	struct clo_vm *next, *prev; /* [host->lock] */
 	const struct clo_trust_ops *trust;
+	uint32_t fork_gen;
 	uint32_t id;
 	uint32_t attr_owner;
 	uint32_t flags; /* CLO_VM_TYPED_ACCESS, ... */

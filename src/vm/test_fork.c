@@ -1,0 +1,337 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * vm/test_fork.c - in a child of fork() the parent's objects answer with EIO, as KVM's do
+ * (virt/kvm/kvm_main.c, kvm->mm != current->mm), and what the child makes itself works. Nothing
+ * hangs, whatever other threads were at when the process forked.
+ */
+#include "vm/vm.h"
+
+#include <stdio.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "harness/engine.h"
+
+#define CHILDREN 50
+
+static int no_map(void *arg, const struct clo_dma_range *r)
+{
+	(void)arg, (void)r;
+	return 0;
+}
+
+static const struct clo_dma_listener listener = { .name = "dev", .map = no_map, .unmap = no_map };
+
+static void vm_calls_are_refused(struct eng *e)
+{
+	struct clo_vm_config vc = { .size = sizeof(vc), .type = CLO_VM_SW_PROTECTED };
+	struct clo_convert c = eng_range(0, 1, CLO_CONVERT_TO_PRIVATE);
+	uint64_t gpa = E_GPA, bytes = E_PAGE, attributes = 9, same = 9;
+	struct clo_gmem *g = NULL;
+	struct clo_vcpu *v = NULL;
+	struct clo_vm *vm = NULL;
+	uint8_t byte = 1;
+
+	CHECK_ERR(clo_vm_create(e->host, &vc, &vm), -EIO);
+	CHECK_ERR(clo_gmem_create(e->vm, E_PAGE, 0, 0, &g), -EIO);
+	CHECK_ERR(clo_vcpu_create(e->vm, 77, &v), -EIO);
+	CHECK(!vm && !g && !v);
+	CHECK_ERR(eng_slot_delete(e, 0), -EIO);
+	CHECK_ERR(clo_vm_set_holes(e->vm, 0, E_GPA, E_PAGE, false), -EIO);
+	CHECK_ERR(clo_vm_set_attributes(e->vm, E_GPA, E_PAGE, CLO_ATTR_PRIVATE), -EIO);
+	CHECK_ERR(clo_vm_get_attributes(e->vm, E_GPA, E_PAGE, &attributes, &same), -EIO);
+	CHECK(attributes == 9 && same == 9);
+	CHECK_ERR(clo_vm_convert(e->vm, &c), -EIO);
+	CHECK_ERR(clo_vm_add_dma_listener(e->vm, &listener), -EIO);
+	CHECK_ERR(clo_vm_remove_dma_listener(e->vm, &listener), -EIO);
+	clo_vm_set_prepare(e->vm, NULL, NULL, e);
+	CHECK(e->vm->prepare_arg == NULL);
+	CHECK_ERR(clo_vcpu_access(e->vcpu, E_GPA, &byte, 1, 0), -EIO);
+	CHECK_ERR(clo_vcpu_pre_fault(e->vcpu, &gpa, &bytes), -EIO);
+	CHECK_ERR(clo_vcpu_map_gpa_range(e->vcpu, E_GPA, 1, 0), -EIO);
+	CHECK_ERR(clo_vcpu_complete_hypercall(e->vcpu, 0), -EIO);
+	CHECK(gpa == E_GPA && bytes == E_PAGE && byte == 1);
+}
+
+static void gmem_calls_are_refused(struct eng *e, struct clo_gmem_pin *pin)
+{
+	struct clo_gmem_pin *p = NULL;
+	uint64_t off = 9;
+	void *at = NULL;
+	uint8_t byte = 1;
+
+	CHECK_ERR(eng_punch(e, 0, 1), -EIO);
+	CHECK_ERR(clo_gmem_fallocate(e->gmem, CLO_FALLOC_KEEP_SIZE, 0, E_PAGE), -EIO);
+	CHECK_ERR(clo_gmem_mmap(e->gmem, 0, E_PAGE, true, &at), -EIO);
+	CHECK_ERR(clo_gmem_munmap(e->gmem, e->user, E_PAGE), -EIO);
+	CHECK_ERR(clo_gmem_host_access(e->gmem, 0, &byte, 1, false), -EIO);
+	CHECK_ERR(clo_gmem_set_attributes(e->gmem, 0, E_PAGE, 0, &off), -EIO);
+	CHECK_ERR(clo_gmem_pin(e->gmem, 0, E_PAGE, "", &p, &off), -EIO);
+	CHECK_ERR(clo_gmem_pin_nowait(e->gmem, 0, E_PAGE, "", &p, &off), -EIO);
+	CHECK(!at && !p && off == 9 && byte == 1);
+	clo_gmem_unpin(pin);
+}
+
+/* What a child may always do, in any order, and what it gets. */
+static void ends_are_quiet(struct eng *e)
+{
+	struct clo_leak_report r = { .pins_left = 9 };
+	struct clo_host_stats hs = { .frames_used = 9 };
+	struct clo_vm_stats vs = { .faults = 9 };
+
+	clo_host_stats(e->host, &hs);
+	clo_vm_stats(e->vm, &vs);
+	CHECK(hs.frames_used == 0 && vs.faults == 0);
+	clo_vm_report(e->vm, &r);
+	CHECK_EQ(r.pins_left, 0);
+	(void)clo_host_view(e->host);
+	(void)clo_vcpu_exit(e->vcpu);
+	clo_gmem_close(e->gmem);
+	r.pins_left = 9;
+	clo_vm_destroy(e->vm, &r);
+	CHECK_EQ(r.pins_left, 0);
+	CHECK_OK(clo_host_destroy(e->host));
+}
+
+static bool has_fd_named(const char *name)
+{
+	for (int fd = 0; fd < 64; fd++) {
+		char link[64], to[64] = "";
+
+		snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+		if (readlink(link, to, sizeof(to) - 1) > 0 && strstr(to, name))
+			return true;
+	}
+	return false;
+}
+
+/* A machine of the child's own: faults, conversions, deferred frees, a host mapping. */
+static void a_new_host_works(void)
+{
+	struct clo_host *host;
+	struct eng e;
+
+	eng_open(&e, (struct eng_config){ 0 });
+	for (uint64_t i = 0; i < 4; i++) {
+		CHECK_OK(eng_store(&e, i, 0, (uint8_t)i));
+		CHECK_OK(eng_convert(&e, i, 1, CLO_CONVERT_TO_PRIVATE));
+		CHECK_OK(eng_store(&e, i, 0, (uint8_t)(i + 1)));
+		CHECK_EQ(eng_byte(&e, i, 0), i + 1);
+	}
+	CHECK_OK(eng_slot_delete(&e, 0));
+	eng_close(&e);
+	CHECK_OK(clo_host_create(NULL, &host));
+	CHECK(clo_host_view(host) != CLO_HOST_VIEW_AUTO);
+	CHECK_OK(clo_host_destroy(host));
+}
+
+static void in_a_child(struct eng *e, struct clo_gmem_pin *pin)
+{
+	CHECK(!has_fd_named("cloister-pool"));
+	vm_calls_are_refused(e);
+	gmem_calls_are_refused(e, pin);
+	ends_are_quiet(e);
+	a_new_host_works();
+}
+
+static void child_was_fine(pid_t pid)
+{
+	int status = -1;
+
+	CHECK_LE(0, pid);
+	CHECK_EQ(waitpid(pid, &status, 0), pid);
+	CHECK_EQ(status, 0);
+}
+
+static const struct eng_config in_place = {
+	.owner = CLO_ATTR_OWNER_GMEM,
+	.gmem_flags = CLO_GMEM_MMAP | CLO_GMEM_INIT_SHARED,
+	.hypercalls = true,
+};
+
+TEST_TIMEOUT(parents_objects_are_eio, 60)
+{
+	struct eng_config c = in_place;
+	struct clo_gmem_pin *pin;
+	struct eng e;
+
+	c.view = CLO_HOST_VIEW_REMAP;
+	eng_open(&e, c);
+	CHECK(has_fd_named("cloister-pool"));
+	CHECK_OK(eng_store(&e, 0, 0, 1));
+	CHECK_OK(clo_gmem_pin(e.gmem, 0, E_PAGE, "dev", &pin, NULL));
+
+	pid_t pid = fork();
+
+	if (pid == 0) {
+		in_a_child(&e, pin);
+		_exit(0);
+	}
+	child_was_fine(pid);
+	/* And the parent's are as they were. */
+	CHECK_EQ(eng_byte(&e, 0, 0), 1);
+	clo_gmem_unpin(pin);
+	eng_close(&e);
+}
+
+struct busy {
+	struct eng *e;
+	struct clo_vcpu *vcpu;
+	struct clo_a32 *stop;
+	unsigned what;
+	struct clo_thread t;
+};
+
+static void be_busy(struct busy *b, uint64_t page)
+{
+	struct clo_gmem_pin *pin;
+	struct clo_host *host;
+	uint8_t byte = 1;
+	int any = 0;
+
+	switch (b->what) {
+	case 0:
+		(void)eng_convert(b->e, page, 2, CLO_CONVERT_TO_PRIVATE);
+		(void)eng_convert(b->e, page, 2, 0);
+		break;
+	case 1:
+		CHECK_OK(eng_punch(b->e, page, 1));
+		if (clo_gmem_pin(b->e->gmem, page * E_PAGE, E_PAGE, "b", &pin, NULL) == 0)
+			clo_gmem_unpin(pin);
+		any = clo_gmem_host_access(b->e->gmem, page * E_PAGE, &byte, 1, true);
+		break;
+	case 2:
+		CHECK_OK(eng_slot(b->e, 1, 8 * E_GPA, 4, 16));
+		CHECK_OK(eng_slot_delete(b->e, 1));
+		break;
+	case 3:
+		CHECK_OK(clo_host_create(NULL, &host));
+		CHECK_OK(clo_host_destroy(host));
+		break;
+	default:
+		any = clo_vcpu_access(b->vcpu, E_GPA + page * E_PAGE, &byte, 1, CLO_ACCESS_WRITE);
+		break;
+	}
+	(void)any;
+}
+
+static void *busy_main(void *arg)
+{
+	struct busy *b = arg;
+
+	for (uint64_t i = 0; !clo_a32_get(b->stop); i++)
+		be_busy(b, i % 8);
+	return NULL;
+}
+
+static void fork_while_busy(struct eng_config c)
+{
+	struct clo_gmem_pin *pin = NULL;
+	struct clo_a32 stop = { 0 };
+	struct busy b[6];
+	struct eng e;
+
+	c.pages = 32;
+	eng_open(&e, (struct eng_config){ .no_slot = true });
+	eng_close(&e);
+	eng_open(&e, c);
+	CHECK_OK(eng_slot_delete(&e, 0));
+	CHECK_OK(eng_slot(&e, 0, E_GPA, 16, 0));
+	if (c.owner == CLO_ATTR_OWNER_GMEM)
+		CHECK_OK(clo_gmem_pin(e.gmem, 20 * E_PAGE, E_PAGE, "dev", &pin, NULL));
+	for (unsigned i = 0; i < CLO_ARRAY_SIZE(b); i++) {
+		b[i] = (struct busy){ .e = &e, .stop = &stop, .what = i };
+		CHECK_OK(clo_vcpu_create(e.vm, i + 1, &b[i].vcpu));
+		CHECK_OK(clo_thread_create(&b[i].t, busy_main, &b[i]));
+	}
+	for (unsigned i = 0; i < CHILDREN; i++) {
+		pid_t pid = fork();
+
+		if (pid == 0) {
+			in_a_child(&e, pin);
+			_exit(0);
+		}
+		child_was_fine(pid);
+	}
+	clo_a32_set(&stop, 1);
+	for (unsigned i = 0; i < CLO_ARRAY_SIZE(b); i++)
+		CHECK_OK(clo_thread_join(&b[i].t));
+	clo_gmem_unpin(pin);
+	eng_close(&e);
+}
+
+TEST_TIMEOUT(forks_while_all_is_busy_in_place, 120)
+{
+	fork_while_busy(in_place);
+}
+
+TEST_TIMEOUT(forks_while_all_is_busy_two_backings, 120)
+{
+	fork_while_busy((struct eng_config){ .hypercalls = true });
+}
+
+/* The parent goes, the child carries on: with machines of its own. */
+TEST_TIMEOUT(daemonize, 60)
+{
+	int to_daemon[2], answer[2];
+	char byte = 0;
+	struct eng e;
+
+	CHECK_EQ(pipe(to_daemon), 0);
+	CHECK_EQ(pipe(answer), 0);
+
+	pid_t pid = fork();
+
+	if (pid == 0) {
+		eng_open(&e, in_place);
+		CHECK_OK(eng_store(&e, 0, 0, 1));
+		if (fork() != 0)
+			_exit(0); /* as daemon(3) does: nothing is destroyed */
+		close(to_daemon[1]);
+		/* The end of file: parent and grandparent have let go. */
+		CHECK_EQ(read(to_daemon[0], &byte, 1), 0);
+		in_a_child(&e, NULL);
+		CHECK_EQ(write(answer[1], "y", 1), 1);
+		_exit(0);
+	}
+	child_was_fine(pid);
+	close(to_daemon[1]);
+	close(answer[1]);
+	CHECK_EQ(read(answer[0], &byte, 1), 1);
+	CHECK_EQ(byte, 'y');
+}
+
+static void *convert_and_wait(void *arg)
+{
+	struct clo_convert c = eng_range(0, 1, CLO_CONVERT_TO_PRIVATE);
+	struct eng *e = arg;
+
+	c.wait_ns = UINT64_MAX;
+	CHECK_OK(clo_vm_convert(e->vm, &c));
+	return NULL;
+}
+
+TEST_TIMEOUT(fork_while_a_conversion_waits_for_a_pin, 60)
+{
+	struct clo_gmem_pin *pin;
+	struct clo_thread t;
+	struct eng e;
+
+	eng_open(&e, in_place);
+	CHECK_OK(eng_store(&e, 0, 0, 1));
+	CHECK_OK(clo_gmem_pin(e.gmem, 0, E_PAGE, "dev", &pin, NULL));
+	CHECK_OK(clo_thread_create(&t, convert_and_wait, &e));
+	for (unsigned i = 0; i < 10; i++) {
+		pid_t pid = fork();
+
+		if (pid == 0) {
+			in_a_child(&e, pin);
+			_exit(0);
+		}
+		child_was_fine(pid);
+	}
+	clo_gmem_unpin(pin);
+	CHECK_OK(clo_thread_join(&t));
+	CHECK(eng_is_private(&e, 0));
+	eng_close(&e);
+}
