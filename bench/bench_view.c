@@ -56,7 +56,7 @@ static bool rig_open(struct rig *g, enum clo_view_level level)
 		clo_pagedb_destroy(g->db);
 		return false;
 	}
-	if (clo_page_window_reserve(g->db, 13, &g->base) ||
+	if (clo_page_window_reserve(g->db, 13, CLO_WINDOW_LAST, &g->base) ||
 	    clo_view_set_create(g->vh, PAGES, resolve, g, &g->vs))
 		bench_die("no view set");
 	piece.base = g->base;

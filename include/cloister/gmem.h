@@ -30,8 +30,8 @@ extern "C" {
 CLO_API int clo_gmem_create(struct clo_vm *vm, uint64_t bytes, uint64_t flags, uint32_t page_order,
 			    struct clo_gmem **out) CLO_CHECKED;
 /*
- * close(2): zaps all that guests map of it and frees its memory; pinned frames leak, and what
- * clo_gmem_mmap() mapped goes with the last pin. Memslots stay; their later faults exit with
+ * close(2): zaps all that guests map of it and frees its memory; pinned frames, and what
+ * clo_gmem_mmap() mapped, go with the last pin. Memslots stay; their later faults exit with
  * EFAULT. Waits for conversions and holes in progress and for vCPUs.
  */
 CLO_API void clo_gmem_close(struct clo_gmem *gmem);

@@ -46,7 +46,8 @@ CLO_API uint32_t clo_host_view(const struct clo_host *host);
 struct clo_host_stats {
 	uint64_t frames_limit; /* pages of 4096 bytes, all fields */
 	uint64_t frames_used;
-	uint64_t frames_leaked; /* pinned when their file went away: never reused (I5, I6) */
+	uint64_t frames_leaked; /* pinned when their file went away, and still: not reused (I5, I6)
+				 */
 };
 /* As of now, without a lock. */
 CLO_API void clo_host_stats(const struct clo_host *host, struct clo_host_stats *out);

@@ -57,9 +57,9 @@ struct clo_leak {
 	char holder[32];  /* who holds the pin, or "" */
 };
 struct clo_leak_report {
-	uint64_t backed_twice;  /* pages private in a guest_memfd and resident in VMM memory too */
-	uint64_t pins_left;     /* pins on pages of files that are open */
-	uint64_t frames_lost;   /* pages that were pinned when their file was closed */
+	uint64_t backed_twice; /* pages private in a guest_memfd and resident in VMM memory too */
+	uint64_t pins_left;    /* pins on pages of files that are open */
+	uint64_t frames_lost; /* pages that were pinned when their file was closed, and still are */
 	uint64_t undo_failures; /* DMA listeners that refused to undo, over the VM's life */
 	uint32_t leak_count;    /* entries valid in leaks; the rest is only counted */
 	struct clo_leak leaks[16];
@@ -72,7 +72,7 @@ CLO_API void clo_vm_report(struct clo_vm *vm, struct clo_leak_report *out);
 /*
  * Destroy: no vCPU of it may be running. Closes its guest_memfds that are still open; its vCPUs and
  * listeners are gone. report (may be NULL) is filled just before, as by clo_vm_report(). Pinned
- * frames count as leaked until the host goes; a pin must be given back before that.
+ * frames count as leaked until their last pin is given back, which must be before the host goes.
  */
 CLO_API void clo_vm_destroy(struct clo_vm *vm, struct clo_leak_report *report);
 

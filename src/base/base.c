@@ -74,6 +74,8 @@ static const struct break_text break_text[CLO_BREAK_COUNT] = {
 	[CLO_BREAK_RANGE_LOCK] = { "range-lock", "conversion: let two of them overlap" },
 	[CLO_BREAK_SLOT_SYNC] = { "slot-sync", "slot deletion: do not wait for readers" },
 	[CLO_BREAK_PREPARE_LOCK] = { "prepare-lock", "folio preparation: zero without the lock" },
+	[CLO_BREAK_CHARGE] = { "charge", "allocation: charge the host in two steps" },
+	[CLO_BREAK_LAST_PIN] = { "last-pin", "close: decide by an old look which frames are lost" },
 };
 
 const char *clo_break_name(enum clo_break which)

@@ -192,6 +192,8 @@ enum clo_break {
 	CLO_BREAK_RANGE_LOCK,      /* conversion: do not lock the range (I6) */
 	CLO_BREAK_SLOT_SYNC,       /* slot deletion: do not wait for readers (I5) */
 	CLO_BREAK_PREPARE_LOCK,    /* folio preparation: no folio lock while zeroing (I3, I4) */
+	CLO_BREAK_CHARGE,          /* allocation: charge by read, compare, store (I6) */
+	CLO_BREAK_LAST_PIN,        /* close: lose a frame for a pin that has just gone (I6) */
 	CLO_BREAK_COUNT
 };
 /* clang-format on */

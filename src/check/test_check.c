@@ -282,7 +282,7 @@ TEST(counters_are_not_the_sums_over_frames)
 	CHECK_OK(eng_store(&e, 3, 0, 1));
 	CHECK_OK(clo_check_idle(e.host, &fail));
 	/* A frame that no file has. */
-	CHECK_OK(clo_page_window_reserve(e.host->db, 0, &lone));
+	CHECK_OK(clo_page_window_reserve(e.host->db, 0, CLO_WINDOW_LAST, &lone));
 	CHECK_OK(clo_page_alloc(e.host->db, lone, 0, e.vm->id, CLO_FRAME_ALLOC_PRIVATE));
 	CHECK_OK(clo_check_host(e.host, &fail));
 	CHECK_ERR(clo_check_idle(e.host, &fail), -EUCLEAN);
@@ -291,6 +291,7 @@ TEST(counters_are_not_the_sums_over_frames)
 	/* One out of the direct map. */
 	CHECK_OK(clo_page_alloc(e.host->db, lone, 0, e.vm->id, CLO_FRAME_ALLOC_PRIVATE));
 	clo_page_set_direct(e.host->db, lone, false);
+	CHECK_OK(clo_page_rmap_claim(e.host->db, lone, CLO_LEVEL_4K, e.vm->id, clo_gfn(1)));
 	CHECK_OK(clo_page_step(e.host->db, lone, CLO_FRAME_LEAK));
 	CHECK_ERR(clo_check_idle(e.host, &fail), -EUCLEAN);
 	CHECK(strcmp(fail.invariant, "I6") == 0 && strstr(fail.text, "out of the direct map"));

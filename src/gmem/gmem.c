@@ -25,17 +25,15 @@ static int check_config(const struct clo_gmem_config *cfg)
 	return cfg->owner == 0 || cfg->owner > UINT16_MAX ? -EINVAL : 0;
 }
 
-static void gmem_free(struct clo_gmem *g)
+/* The last reference is gone: all but what a watcher may ask. */
+static void gmem_fini(struct clo_gmem *g)
 {
 	if (g->views)
 		clo_view_set_destroy(g->views);
 	gmem_map_destroy(g);
-	clo_cond_destroy(&g->unpinned);
-	clo_mutex_destroy(&g->pin_lock);
 	clo_mutex_destroy(&g->map_lock);
 	clo_rangelock_destroy(&g->ranges);
 	clo_attr_destroy(g->attr);
-	clo_free(g);
 }
 
 int clo_gmem_open(struct clo_pagedb *db, struct clo_view_host *vh,
@@ -64,6 +62,7 @@ int clo_gmem_open(struct clo_pagedb *db, struct clo_view_host *vh,
 	}
 	gmem_map_init(g);
 	clo_a64_set(&g->refs, 1);
+	clo_a64_set(&g->watchers, 1); /* all references together */
 	clo_rangelock_init(&g->ranges, CLO_RANK_RANGE, "gmem ranges");
 	clo_mutex_init(&g->map_lock, CLO_RANK_TABLE, "gmem map");
 	clo_mutex_init(&g->pin_lock, CLO_RANK_LEAF, "gmem pins");
@@ -71,7 +70,7 @@ int clo_gmem_open(struct clo_pagedb *db, struct clo_view_host *vh,
 	if ((g->flags & CLO_GMEM_MMAP) && vh)
 		ret = clo_view_set_create(vh, g->npages, gmem_resolve, g, &g->views);
 	if (ret) {
-		gmem_free(g);
+		clo_gmem_put(g);
 		return ret;
 	}
 	*out = g;
@@ -85,8 +84,33 @@ void clo_gmem_get(struct clo_gmem *g)
 
 void clo_gmem_put(struct clo_gmem *g)
 {
-	if (clo_a64_sub(&g->refs, 1) == 1)
-		gmem_free(g);
+	if (clo_a64_sub(&g->refs, 1) != 1)
+		return;
+	gmem_fini(g);
+	clo_gmem_unwatch(g);
+}
+
+void clo_gmem_watch(struct clo_gmem *g)
+{
+	clo_a64_add(&g->watchers, 1);
+}
+
+void clo_gmem_unwatch(struct clo_gmem *g)
+{
+	if (clo_a64_sub(&g->watchers, 1) != 1)
+		return;
+	clo_cond_destroy(&g->unpinned);
+	clo_mutex_destroy(&g->pin_lock);
+	clo_free(g);
+}
+
+uint64_t clo_gmem_lost(struct clo_gmem *g, char *holder, size_t size)
+{
+	uint64_t lost = clo_a64_get(&g->lost);
+
+	if (lost)
+		gmem_pin_any_holder(g, holder, size);
+	return lost;
 }
 
 void clo_gmem_release(struct clo_gmem *g)

@@ -98,11 +98,16 @@ int clo_gmem_open(struct clo_pagedb *db, struct clo_view_host *vh,
  */
 void clo_gmem_get(struct clo_gmem *g);
 void clo_gmem_put(struct clo_gmem *g);
+/* Whoever wants to ask clo_gmem_lost() of a file that is closed: keeps its memory, nothing else. */
+void clo_gmem_watch(struct clo_gmem *g);
+void clo_gmem_unwatch(struct clo_gmem *g);
+/* Frames that were pinned when @g was closed and are still; above 0: with the holder of a pin. */
+uint64_t clo_gmem_lost(struct clo_gmem *g, char *holder, size_t size);
 /*
  * close(2) of the last descriptor, once: zaps every binding (reason RELEASE), frees all folios,
- * sets the bindings' gmem to NULL; pinned frames are LEAKED and counted (a frame somebody's DMA
- * still reaches is never reused); then drops the file's reference. Safe while bound and while vCPUs
- * fault. Waits for an RCU grace period: not in a read section.
+ * sets the bindings' gmem to NULL; pinned frames are LEAKED and counted (somebody's DMA still
+ * reaches them) until their last pin goes; then drops the file's reference. Safe while bound and
+ * while vCPUs fault. Waits for an RCU grace period: not in a read section.
  */
 void clo_gmem_release(struct clo_gmem *g);
 

@@ -9,6 +9,7 @@
  */
 #include "gmem_internal.h"
 
+#include <assert.h>
 #include <errno.h>
 
 #define MODE_ALLOCATE CLO_FALLOC_KEEP_SIZE
@@ -64,8 +65,15 @@ static bool free_folio(struct clo_gmem *g, const struct gmem_hold *h, bool closi
 		return true;
 	/* Somebody's DMA still reaches it. (Or a leaf does, against all rules: the frame must not
 	 * be reused either.) */
-	if (closing && clo_page_step(g->db, h->head, CLO_FRAME_LEAK) == 0)
+	if (closing) {
+		int unpinned;
+
+		clo_a64_add(&g->lost, 1ULL << h->order); /* before the unpin that takes it off */
+		unpinned = clo_page_step(g->db, h->head, CLO_FRAME_LEAK);
+		assert(unpinned >= 0);
+		clo_a64_sub(&g->lost, (uint64_t)unpinned);
 		return false;
+	}
 	if (pinned) {
 		clo_page_zero(g->db, h->head);
 		clo_page_set_uptodate(g->db, h->head, true);

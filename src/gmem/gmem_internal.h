@@ -38,7 +38,8 @@ struct clo_gmem {
 	struct clo_gmem_ops ops;
 
 	_Alignas(64) struct clo_inval inval;
-	struct clo_a64 refs;
+	struct clo_a64 refs, watchers; /* gmem.c */
+	struct clo_a64 lost;           /* frames that were pinned at close and are still */
 	struct clo_rangelock ranges;
 	struct clo_mutex map_lock; /* rank TABLE: growth of the file map */
 	struct clo_aptr bindings;  /* sorted by index; who may write: gmem_bind.c */
@@ -103,6 +104,9 @@ void gmem_bindings_orphan(struct clo_gmem *g);
  * pinned frames are leaked, else zeroed in place. */
 void gmem_free_range(struct clo_gmem *g, struct clo_range index, bool closing);
 void gmem_drop_views(struct clo_gmem *g, struct clo_range index);
+
+/* gmem_pin.c: the holder of some pin, whatever it pins. */
+void gmem_pin_any_holder(struct clo_gmem *g, char *name, size_t size);
 
 /* gmem_host.c: clo_view_resolve_fn. */
 int gmem_resolve(void *owner, uint64_t index, clo_view_grant_fn grant, void *garg);

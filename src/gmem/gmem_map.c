@@ -63,7 +63,7 @@ static struct gmem_window *reserve(struct clo_gmem *g)
 {
 	struct gmem_window *win = clo_alloc(sizeof(*win));
 
-	if (win && clo_page_window_reserve(g->db, g->win_order, &win->base)) {
+	if (win && clo_page_window_reserve(g->db, g->win_order, CLO_WINDOW_LAST, &win->base)) {
 		clo_free(win);
 		return NULL;
 	}

@@ -2,8 +2,9 @@
 /*
  * page/page.c - the pool: its memory, its frame array, its numbers; and the state machine as data.
  *
- * Everything large here is sparse: a default pool has 1 TiB of content and 4 GiB of frame array, of
- * which only what is used takes memory.
+ * Everything large here is sparse: a default pool has 32 TiB of content and 128 GiB of frame array,
+ * of which only what is used takes memory. The direct map is one mapping, whatever it shows: a
+ * guest that touches a page here and there must not use up the process's mappings.
  */
 #include "page_internal.h"
 
@@ -15,10 +16,9 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-#define PFN_SPACE_MAX     (1ULL << 38)
-#define PFN_SPACE_DEFAULT (1ULL << 28) /* 1 TiB */
-#define HUGE_PAGES        512ULL
-#define HUGE_BYTES        (HUGE_PAGES * CLO_PAGE_SIZE)
+#define PFN_SPACE_MAX (1ULL << 38)
+#define HUGE_PAGES    512ULL
+#define HUGE_BYTES    (HUGE_PAGES * CLO_PAGE_SIZE)
 
 #define F CLO_FRAME_FREE
 #define S CLO_FRAME_SHARED
@@ -127,28 +127,12 @@ static int map_content(struct clo_pagedb *db)
 	return db->kind == CLO_POOL_HUGETLB && !probe_huge(db) ? -ENOMEM : 0;
 }
 
-static uint64_t default_space(enum clo_pool_kind kind, uint64_t frames_limit)
+static int create(enum clo_pool_kind kind, uint64_t frames_limit, uint64_t pfn_space,
+		  struct clo_pagedb **out)
 {
-	uint64_t space = kind == CLO_POOL_ANON ? 4 * frames_limit : PFN_SPACE_DEFAULT;
-
-	if (space < frames_limit)
-		space = frames_limit;
-	return space < PFN_SPACE_MAX ? space : PFN_SPACE_MAX;
-}
-
-int clo_pagedb_create(enum clo_pool_kind kind, uint64_t frames_limit, uint64_t pfn_space,
-		      struct clo_pagedb **out)
-{
-	struct clo_pagedb *db;
+	struct clo_pagedb *db = clo_alloc_aligned(_Alignof(struct clo_pagedb), sizeof(*db));
 	int ret;
 
-	if (frames_limit == 0 || frames_limit > PFN_SPACE_MAX)
-		return -EINVAL;
-	if (pfn_space == 0)
-		pfn_space = default_space(kind, frames_limit);
-	if (pfn_space < frames_limit || pfn_space > PFN_SPACE_MAX)
-		return -EINVAL;
-	db = clo_alloc_aligned(_Alignof(struct clo_pagedb), sizeof(*db));
 	if (!db)
 		return -ENOMEM;
 	memset(db, 0, sizeof(*db));
@@ -158,6 +142,8 @@ int clo_pagedb_create(enum clo_pool_kind kind, uint64_t frames_limit, uint64_t p
 	db->pfn_space = pfn_space;
 	clo_mutex_init(&db->lock, CLO_RANK_PAGE, "page windows");
 	ret = page_tree_init(&db->tree, pfn_space);
+	if (ret == 0)
+		ret = page_counts_init(&db->counts, pfn_space);
 	if (ret == 0)
 		ret = map_content(db);
 	if (ret == 0) {
@@ -169,6 +155,62 @@ int clo_pagedb_create(enum clo_pool_kind kind, uint64_t frames_limit, uint64_t p
 		return ret;
 	}
 	*out = db;
+	return 0;
+}
+
+#ifdef CLO_SYNC_EXPLORE
+/* The explorer's arena is small. */
+static uint64_t default_space(uint64_t frames_limit)
+{
+	return 4 * frames_limit;
+}
+#else
+#define SPACE_AT_MOST (1ULL << 33) /* 32 TiB */
+#define SPACE_OF_PROCESS                                                                           \
+	(1ULL << 34) /* half of the address space: views want some, the VMM too                    \
+		      */
+
+static struct clo_a64 spaces; /* of all pools */
+
+/* The largest power of two that leaves as much again, for the next host, and 3/4 of a limit. */
+static uint64_t default_space(uint64_t frames_limit)
+{
+	uint64_t taken = clo_a64_get(&spaces);
+	uint64_t room = taken < SPACE_OF_PROCESS ? (SPACE_OF_PROCESS - taken) / 2 : 0;
+	uint64_t space = SPACE_AT_MOST;
+	struct rlimit r;
+
+	if (getrlimit(RLIMIT_AS, &r) == 0 && r.rlim_cur != RLIM_INFINITY &&
+	    r.rlim_cur / 4 >> CLO_PAGE_SHIFT < room)
+		room = r.rlim_cur / 4 >> CLO_PAGE_SHIFT;
+	while (space > room)
+		space /= 2;
+	return space > 4 * frames_limit ? space : 4 * frames_limit;
+}
+#endif
+
+int clo_pagedb_create(enum clo_pool_kind kind, uint64_t frames_limit, uint64_t pfn_space,
+		      struct clo_pagedb **out)
+{
+	uint64_t least = pfn_space ? pfn_space : frames_limit;
+	int ret;
+
+	if (frames_limit == 0 || frames_limit > PFN_SPACE_MAX)
+		return -EINVAL;
+	if (pfn_space == 0)
+		pfn_space = default_space(frames_limit);
+	else if (pfn_space < frames_limit || pfn_space > PFN_SPACE_MAX)
+		return -EINVAL;
+	if (pfn_space > PFN_SPACE_MAX)
+		pfn_space = PFN_SPACE_MAX;
+	/* Strict overcommit, a limit of file size, a sanitizer: less room then. */
+	while ((ret = create(kind, frames_limit, pfn_space, out)) == -ENOMEM && pfn_space > least)
+		pfn_space = pfn_space / 2 > least ? pfn_space / 2 : least;
+	if (ret)
+		return ret;
+#ifndef CLO_SYNC_EXPLORE
+	clo_a64_add(&spaces, pfn_space);
+#endif
 	return 0;
 }
 
@@ -184,6 +226,11 @@ void clo_pagedb_destroy(struct clo_pagedb *db)
 		munmap(db->base, db->map_bytes);
 	if (db->fd >= 0)
 		clo_fork_fd_close(&db->fork_fd);
+#ifndef CLO_SYNC_EXPLORE
+	if (db->frames) /* it was finished */
+		clo_a64_sub(&spaces, db->pfn_space);
+#endif
+	page_counts_destroy(&db->counts);
 	page_tree_destroy(&db->tree);
 	clo_mutex_destroy(&db->lock);
 	clo_free(db);

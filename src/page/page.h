@@ -35,7 +35,7 @@ enum clo_frame_state {
 	CLO_FRAME_FREE,    /* in no folio */
 	CLO_FRAME_SHARED,  /* the host may reach and pin it */
 	CLO_FRAME_PRIVATE, /* only its guest */
-	CLO_FRAME_LEAKED,  /* lost, never reused */
+	CLO_FRAME_LEAKED,  /* its file is gone, a pin is left */
 	CLO_FRAME_STATE_COUNT
 };
 
@@ -45,7 +45,7 @@ enum clo_frame_op {
 	CLO_FRAME_MAKE_PRIVATE, /* needs pins == 0 */
 	CLO_FRAME_MAKE_SHARED,
 	CLO_FRAME_FREE_OP, /* needs pins == 0 and no rmap */
-	CLO_FRAME_LEAK,
+	CLO_FRAME_LEAK,    /* FREE what has no pin */
 	CLO_FRAME_OP_COUNT
 };
 
@@ -85,9 +85,10 @@ struct clo_pagedb;
 
 /*
  * Create a pool of @frames_limit frames that may be allocated at once, in a pfn space of @pfn_space
- * frames (>= frames_limit; 0 = a default: 1 TiB for memfd pools, 4 x limit for anonymous ones).
- * -EINVAL frames_limit 0 or pfn_space smaller or above 2^38; -ENOMEM; -EMFILE, or what memfd_create
- * gave.
+ * frames (>= frames_limit). 0 = what there is room for: 32 TiB for the first pool of a process,
+ * less for each further one and under limits, but 4 x limit if they can be had at all (the
+ * explorer: these). -EINVAL frames_limit 0 or pfn_space smaller or above 2^38; -ENOMEM; -EMFILE, or
+ * what memfd_create gave.
  */
 int clo_pagedb_create(enum clo_pool_kind kind, uint64_t frames_limit, uint64_t pfn_space,
 		      struct clo_pagedb **out) CLO_MUST_USE;
@@ -106,11 +107,14 @@ void clo_pagedb_stats(const struct clo_pagedb *db, struct clo_pagedb_stats *out)
 
 /*
  * Reserve / give back a naturally aligned window of 2^order pfns (order <= CLO_MAX_FOLIO_ORDER).
- * All frames of a window must be FREE or LEAKED when it is given back; a window with a LEAKED frame
- * is kept for ever (never reused). -ENOMEM: pfn space exhausted or no memory for bookkeeping.
- * -EINVAL: order too large. Lock: takes rank PAGE.
+ * @use says how much of the space is kept back for others: half of it from a window that could as
+ * well be smaller, a quarter from one that cannot be (a huge page, a mapping), nothing from single
+ * pages. So a page finds its place as long as there is memory, however others use the space, if it
+ * has 4 times the limit. A window with a frame that is not FREE (LEAKED) is not given back.
+ * -ENOMEM: no room, after what is kept back. -EINVAL: order too large. Lock: takes rank PAGE.
  */
-int clo_page_window_reserve(struct clo_pagedb *db, unsigned order,
+enum clo_window_use { CLO_WINDOW_WANTED, CLO_WINDOW_NEEDED, CLO_WINDOW_LAST };
+int clo_page_window_reserve(struct clo_pagedb *db, unsigned order, enum clo_window_use use,
 			    struct clo_pfn *base) CLO_MUST_USE;
 void clo_page_window_release(struct clo_pagedb *db, struct clo_pfn base, unsigned order);
 
@@ -130,6 +134,11 @@ static inline struct clo_pfn clo_pfn_of_hva(struct clo_hva hva)
 
 /* Snapshot of one frame; lock-free. pfn must lie in pfn space. */
 struct clo_frame_info clo_frame_get(const struct clo_pagedb *db, struct clo_pfn pfn);
+/*
+ * *@at moves to the first frame in [*@at, end) that is not FREE; false: there is none, and *@at is
+ * @end. Lock-free; passes over a free 2M or 1G in one step.
+ */
+bool clo_page_next_used(const struct clo_pagedb *db, struct clo_pfn *at, uint64_t end);
 
 /*
  * Allocate the folio of 2^order frames at @pfn (aligned to it) for @owner, state by @op (ALLOC_*),
@@ -157,8 +166,10 @@ void clo_page_unlock(struct clo_pagedb *db, struct clo_pfn head);
  * One step of clo_frame_next for a whole folio. -EPERM no such step; -EBUSY pinned (MAKE_PRIVATE,
  * FREE) or still mapped by rmap (FREE). On failure nothing has changed. FREE and LEAK drop the
  * lock; FREE uncharges and clears all flags (a frame with a memory error comes back as another
- * page). A LEAKED frame keeps owner and pins. Content is not touched. CLO_BREAK_PIN_CHECK:
- * MAKE_PRIVATE ignores pins.
+ * page). LEAK: what is pinned (or mapped by rmap, against all rules) becomes LEAKED, each frame for
+ * itself, with owner and pins, and FREE with its last pin; what is not is FREE at once, and the
+ * result is the number of these. Content is not touched. CLO_BREAK_PIN_CHECK: MAKE_PRIVATE ignores
+ * pins.
  */
 int clo_page_step(struct clo_pagedb *db, struct clo_pfn head, enum clo_frame_op op) CLO_MUST_USE;
 /* Sum of pins over the folio, and the first pinned frame in *first (may be NULL). */
@@ -195,7 +206,10 @@ int clo_page_merge(struct clo_pagedb *db, struct clo_pfn head, unsigned order) C
  * private page is never pinned).
  */
 int clo_page_pin(struct clo_pagedb *db, struct clo_pfn pfn) CLO_MUST_USE;
-/* -1; never waits, also takes pins off a LEAKED frame. -EINVAL not pinned. */
+/*
+ * -1; never waits, also takes pins off a LEAKED frame: 1 = it was the last one, the frame is FREE
+ * now (the caller discards it). -EINVAL not pinned.
+ */
 int clo_page_unpin(struct clo_pagedb *db, struct clo_pfn pfn) CLO_MUST_USE;
 
 /*

@@ -156,35 +156,70 @@ static int step_refused(const struct clo_pagedb *db, struct clo_pfn head, unsign
 	return 0;
 }
 
+/* @n frames at @pfn are FREE now; @w was the word of each. */
+static void freed(struct clo_pagedb *db, struct clo_pfn pfn, uint64_t n, uint64_t w)
+{
+	if (w & CLO_FRAME_NODIRECT)
+		clo_stat_add(&db->nodirect, 0 - n);
+	page_count_sub(db, pfn, n);
+	clo_a64_sub(&db->used, n);
+}
+
+/*
+ * What somebody's DMA (or, against all rules, a leaf) still reaches is LEAKED, each frame for
+ * itself, until the last pin goes; the rest is FREE. Pins fall meanwhile, so one compare-and-swap
+ * decides between the two: a pin that goes after it finds the frame LEAKED and frees it.
+ */
+static int leak_frame(struct clo_pagedb *db, struct clo_pfn pfn)
+{
+	struct clo_a64 *word = &page_frame(db, pfn)->word;
+	uint64_t w = clo_a64_get(word);
+	uint64_t old = w;
+	bool mapped = page_any_rmap(db, pfn, 1);
+	uint64_t to;
+
+	do {
+		bool kept = mapped || word_pins(clo_broken(CLO_BREAK_LAST_PIN) ? old : w) > 0;
+
+		to = kept ? (w & ~(WORD_STATE_MASK | WORD_ORDER_MASK | CLO_FRAME_LOCKED)) |
+				     CLO_FRAME_LEAKED
+			  : 0;
+	} while (!clo_a64_cas(word, &w, to));
+	if (to != 0)
+		return 0;
+	clo_a64_sub(&db->leaked, 1);
+	freed(db, pfn, 1, w);
+	return 1;
+}
+
 int clo_page_step(struct clo_pagedb *db, struct clo_pfn head, enum clo_frame_op op)
 {
 	uint64_t w = folio_word(db, head);
 	enum clo_frame_state to = clo_frame_next[word_state(w)][op];
-	uint64_t clear = WORD_STATE_MASK;
 	uint64_t n = 1ULL << word_order(w);
-	int ret;
+	int ret, unpinned = 0;
 
 	if (to == CLO_FRAME_STATE_COUNT)
 		return -EPERM;
 	ret = step_refused(db, head, word_order(w), op);
 	if (ret)
 		return ret;
-	/* A free frame is back in the direct map, and stands for another page than the one that had
-	 * the memory error. */
+	if (to == CLO_FRAME_LEAKED)
+		clo_a64_add(&db->leaked, n); /* before an unpin can take one of them off */
+	for (uint64_t i = n; i-- > 0;) {     /* the head last: it has the lock */
+		struct clo_pfn pfn = clo_pfn(head.n + i);
+
+		/* A free frame is back in the direct map, and stands for another page than the one
+		 * that had the memory error. */
+		if (to == CLO_FRAME_LEAKED)
+			unpinned += leak_frame(db, pfn);
+		else
+			update(page_frame(db, pfn), to == CLO_FRAME_FREE ? ~0ULL : WORD_STATE_MASK,
+			       to);
+	}
 	if (to == CLO_FRAME_FREE)
-		clear = ~0ULL;
-	if (to == CLO_FRAME_LEAKED) {
-		clear |= CLO_FRAME_LOCKED;
-		clo_a64_add(&db->leaked, n); /* before the window can be given back */
-	}
-	for (uint64_t i = n; i-- > 0;) /* the head last: it has the lock */
-		update(page_frame(db, clo_pfn(head.n + i)), clear, to);
-	if (to == CLO_FRAME_FREE) {
-		if (w & CLO_FRAME_NODIRECT)
-			clo_stat_add(&db->nodirect, 0 - n);
-		clo_a64_sub(&db->used, n);
-	}
-	return 0;
+		freed(db, head, n, w);
+	return unpinned;
 }
 
 static void set_flag(struct clo_pagedb *db, struct clo_pfn head, uint64_t flag, bool on)
@@ -275,10 +310,19 @@ int clo_page_unpin(struct clo_pagedb *db, struct clo_pfn pfn)
 {
 	struct clo_a64 *word = &page_frame(db, pfn)->word;
 	uint64_t w = clo_a64_get(word);
+	uint64_t to;
 
 	do {
 		if (word_pins(w) == 0)
 			return -EINVAL;
-	} while (!clo_a64_cas(word, &w, w - WORD_PIN_ONE));
-	return 0;
+		to = w - WORD_PIN_ONE;
+		if (word_state(w) == CLO_FRAME_LEAKED && word_pins(to) == 0 &&
+		    !page_any_rmap(db, pfn, 1))
+			to = 0;
+	} while (!clo_a64_cas(word, &w, to));
+	if (to != 0)
+		return 0;
+	clo_a64_sub(&db->leaked, 1);
+	freed(db, pfn, 1, w);
+	return 1;
 }

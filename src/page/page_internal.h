@@ -51,8 +51,15 @@ struct window_tree {
 	unsigned order; /* of the root */
 };
 
+/* How many frames are not FREE in each aligned block of 2^order pfns; page_count.c. */
+struct page_counts {
+	struct clo_a32 *of_block, *of_giga; /* of_giga: NULL in a space of one */
+	size_t block_bytes, giga_bytes;
+};
+
 struct clo_pagedb {
 	struct clo_frame *frames;
+	struct page_counts counts;
 	unsigned char *base; /* the direct map */
 	uint64_t pfn_space;
 	uint64_t frames_limit;
@@ -65,11 +72,18 @@ struct clo_pagedb {
 	struct clo_stat nodirect;
 	_Alignas(64) struct clo_mutex lock; /* rank PAGE: tree */
 	struct window_tree tree;
+	uint64_t reserved; /* [lock] pfns in windows */
 	struct clo_a64 windows;
 };
 
 int page_tree_init(struct window_tree *t, uint64_t pfn_space) CLO_MUST_USE; /* -ENOMEM */
 void page_tree_destroy(struct window_tree *t);
+
+int page_counts_init(struct page_counts *c, uint64_t pfn_space) CLO_MUST_USE; /* -ENOMEM */
+void page_counts_destroy(struct page_counts *c);
+/* @n frames from @pfn, one folio. */
+void page_count_add(struct clo_pagedb *db, struct clo_pfn pfn, uint64_t n);
+void page_count_sub(struct clo_pagedb *db, struct clo_pfn pfn, uint64_t n);
 
 /* Real memory behind [pfn, pfn + npages) of a HUGETLB pool, where a touch of a missing page would
  * be a signal. False: none left. */

@@ -80,17 +80,36 @@ static bool tree_take(struct window_tree *t, unsigned order, uint64_t *base)
 	return true;
 }
 
-int clo_page_window_reserve(struct clo_pagedb *db, unsigned order, struct clo_pfn *base)
+/* How much of the space must stay unreserved, so that others find room. */
+static uint64_t kept_back(const struct clo_pagedb *db, enum clo_window_use use)
+{
+	switch (use) {
+	case CLO_WINDOW_WANTED:
+		return db->pfn_space / 2;
+	case CLO_WINDOW_NEEDED:
+		return db->pfn_space / 4;
+	case CLO_WINDOW_LAST:
+	default:
+		return 0;
+	}
+}
+
+int clo_page_window_reserve(struct clo_pagedb *db, unsigned order, enum clo_window_use use,
+			    struct clo_pfn *base)
 {
 	uint64_t start = 0;
+	uint64_t n = 1ULL << (order & 63);
 	bool found;
 
 	if (order > CLO_MAX_FOLIO_ORDER)
 		return -EINVAL;
 	clo_mutex_lock(&db->lock);
-	found = tree_take(&db->tree, order, &start);
-	if (found)
+	found = db->reserved + n + kept_back(db, use) <= db->pfn_space &&
+		tree_take(&db->tree, order, &start);
+	if (found) {
+		db->reserved += n;
 		clo_a64_add(&db->windows, 1);
+	}
 	clo_mutex_unlock(&db->lock);
 	if (!found)
 		return -ENOMEM;
@@ -98,23 +117,15 @@ int clo_page_window_reserve(struct clo_pagedb *db, unsigned order, struct clo_pf
 	return 0;
 }
 
-static bool has_leaked(const struct clo_pagedb *db, struct clo_pfn base, unsigned order)
-{
-	if (clo_a64_get(&db->leaked) == 0)
-		return false;
-	for (uint64_t n = base.n; n < base.n + (1ULL << order); n++) {
-		if (clo_frame_get(db, clo_pfn(n)).state == CLO_FRAME_LEAKED)
-			return true;
-	}
-	return false;
-}
-
 void clo_page_window_release(struct clo_pagedb *db, struct clo_pfn base, unsigned order)
 {
-	if (has_leaked(db, base, order))
+	struct clo_pfn at = base;
+
+	if (clo_page_next_used(db, &at, base.n + (1ULL << order)))
 		return;
 	clo_mutex_lock(&db->lock);
 	set_node(&db->tree, node_of(&db->tree, base.n, order), order, false);
+	db->reserved -= 1ULL << order;
 	clo_a64_sub(&db->windows, 1);
 	clo_mutex_unlock(&db->lock);
 }

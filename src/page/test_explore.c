@@ -12,6 +12,7 @@ static struct dfs dfs;
 struct scene {
 	void *(*fn[3])(void *arg);
 	unsigned order; /* of the folio at 0; shared, unlocked */
+	uint64_t limit; /* 0 = 4 frames */
 	void (*after)(struct scene *s);
 	struct clo_pagedb *db;
 	unsigned won;    /* what the threads of this run got */
@@ -32,7 +33,7 @@ static void run_scene(void *arg)
 
 	clo_sched_quiet(true);
 	s->won = 0;
-	CHECK_OK(clo_pagedb_create(CLO_POOL_ANON, 4, 4, &s->db));
+	CHECK_OK(clo_pagedb_create(CLO_POOL_ANON, s->limit ? s->limit : 4, 4, &s->db));
 	CHECK_OK(clo_page_alloc(s->db, clo_pfn(0), s->order, 1, CLO_FRAME_ALLOC_SHARED));
 	clo_page_unlock(s->db, clo_pfn(0));
 	for (; count < 3 && s->fn[count]; count++)
@@ -306,4 +307,138 @@ TEST(large_and_small_allocation)
 
 	explore(&s, 3);
 	CHECK_EQ(s.seen & 6, 6U);
+}
+
+/* The host has one frame left, and two want it. */
+static void alloc_one(struct scene *s, uint64_t n)
+{
+	if (clo_page_alloc(s->db, clo_pfn(n), 0, 1, CLO_FRAME_ALLOC_SHARED) == 0) {
+		s->won++;
+		clo_page_unlock(s->db, clo_pfn(n));
+	}
+}
+
+static void *alloc_1(void *arg)
+{
+	alloc_one(arg, 1);
+	return NULL;
+}
+
+static void *alloc_2(void *arg)
+{
+	alloc_one(arg, 2);
+	return NULL;
+}
+
+static void within_limit(struct scene *s)
+{
+	struct clo_pagedb_stats st;
+
+	clo_pagedb_stats(s->db, &st);
+	s->broken += s->won != 1 || st.frames_used != 2;
+}
+
+TEST(charge_is_exact)
+{
+	struct scene s = { .fn = { alloc_1, alloc_2 }, .limit = 2, .after = within_limit };
+
+	explore(&s, 3);
+	CHECK_EQ(s.broken, 0U);
+	clo_break_set(CLO_BREAK_CHARGE, true);
+	explore(&s, 2);
+	CHECK_LT(0, s.broken);
+}
+
+static void *dma(void *arg)
+{
+	struct scene *s = arg;
+	uint64_t n = (1U << s->order) - 1;
+
+	if (clo_page_pin(s->db, clo_pfn(n)) == 0)
+		s->seen |= clo_page_unpin(s->db, clo_pfn(n)) == 1 ? 1 : 2;
+	return NULL;
+}
+
+/* A file is closed while a device ends its DMA: whichever is last frees the frame. */
+static void *closer(void *arg)
+{
+	struct scene *s = arg;
+
+	if (clo_page_lock(s->db, clo_pfn(0), NULL))
+		CHECK_LE(0, clo_page_step(s->db, clo_pfn(0), CLO_FRAME_LEAK));
+	return NULL;
+}
+
+static void nothing_is_lost(struct scene *s)
+{
+	struct clo_pagedb_stats st;
+
+	clo_pagedb_stats(s->db, &st);
+	s->broken += st.frames_used != 0 || st.frames_leaked != 0 ||
+		     frame(s, 0).state != CLO_FRAME_FREE || frame(s, 1).state != CLO_FRAME_FREE;
+}
+
+TEST(last_pin_against_close)
+{
+	for (unsigned order = 0; order <= 1; order++) {
+		struct scene s = { .fn = { dma, closer, dma },
+				   .order = order,
+				   .after = nothing_is_lost };
+
+		explore(&s, 2);
+		CHECK_EQ(s.broken, 0U);
+		CHECK_EQ(s.seen, 3U);
+	}
+}
+
+TEST(without_the_last_look_a_frame_is_lost)
+{
+	struct scene s = { .fn = { dma, closer }, .order = 0, .after = nothing_is_lost };
+
+	clo_break_set(CLO_BREAK_LAST_PIN, true);
+	explore(&s, 2);
+	CHECK_LT(0, s.broken);
+}
+
+/* A walk after a change has begun, against an allocation that asks for changes: one sees the
+ * other. The walk reads the counts, so these must be up before the question. */
+static struct clo_a32 change;
+
+static void *announcing(void *arg)
+{
+	struct scene *s = arg;
+
+	if (clo_page_alloc(s->db, clo_pfn(2), 0, 1, CLO_FRAME_ALLOC_PRIVATE) == 0) {
+		if (clo_a32_get_sc(&change) == 0)
+			s->won |= 1;
+		clo_page_unlock(s->db, clo_pfn(2));
+	}
+	return NULL;
+}
+
+static void *walker(void *arg)
+{
+	struct scene *s = arg;
+	struct clo_pfn at = clo_pfn(2);
+
+	clo_a32_set_sc(&change, 1);
+	if (clo_page_next_used(s->db, &at, 4))
+		s->won |= 2;
+	return NULL;
+}
+
+static void one_has_seen_the_other(struct scene *s)
+{
+	s->broken += s->won == 1;
+	s->seen |= 1U << s->won;
+	clo_a32_init(&change, 0);
+}
+
+TEST(walk_against_allocation)
+{
+	struct scene s = { .fn = { announcing, walker }, .after = one_has_seen_the_other };
+
+	explore(&s, 3);
+	CHECK_EQ(s.broken, 0U);
+	CHECK_EQ(s.seen & 13, 13U); /* overtaken; seen, overtaken; seen, in time */
 }

@@ -112,77 +112,6 @@ TEST(merge_errors)
 	clo_pagedb_destroy(db);
 }
 
-TEST(windows)
-{
-	struct clo_pagedb *db = pool(1, 1024);
-	struct clo_pfn w[128], any;
-	struct clo_pagedb_stats s;
-
-	CHECK_ERR(clo_page_window_reserve(db, 19, w), -EINVAL);
-	CHECK_ERR(clo_page_window_reserve(db, 11, w), -ENOMEM);
-	for (size_t n = 0; n < 128; n++) {
-		CHECK_OK(clo_page_window_reserve(db, 3, &w[n]));
-		CHECK_EQ(w[n].n, n * 8); /* the lowest of equals */
-	}
-	CHECK_ERR(clo_page_window_reserve(db, 0, &any), -ENOMEM);
-	/* Best fit: a hole of one is used before a hole of two is broken. */
-	clo_page_window_release(db, w[2], 3);
-	clo_page_window_release(db, w[3], 3);
-	clo_page_window_release(db, w[7], 3);
-	CHECK_OK(clo_page_window_reserve(db, 3, &any));
-	CHECK_EQ(any.n, 56);
-	CHECK_OK(clo_page_window_reserve(db, 4, &any));
-	CHECK_EQ(any.n, 16);
-	clo_pagedb_stats(db, &s);
-	CHECK_EQ(s.windows, 127);
-	clo_pagedb_destroy(db);
-
-	db = pool(1, 1000); /* not a power of two: nothing is given beyond the end */
-	for (size_t n = 0; n < 125; n++) {
-		CHECK_OK(clo_page_window_reserve(db, 3, &any));
-		CHECK_LT(any.n, 1000);
-	}
-	CHECK_ERR(clo_page_window_reserve(db, 0, &any), -ENOMEM);
-	clo_pagedb_destroy(db);
-}
-
-TEST(windows_random)
-{
-	struct clo_rand r = { test_seed() };
-	struct clo_pagedb *db = pool(1, 700);
-	unsigned char used[700] = { 0 };
-	struct {
-		struct clo_pfn base;
-		unsigned order;
-	} live[700];
-	size_t count = 0;
-
-	for (unsigned step = 0; step < 20000; step++) {
-		unsigned order = (unsigned)clo_rand_below(&r, 7);
-		struct clo_pfn base;
-
-		if (clo_rand_below(&r, 2) && count) {
-			size_t i = (size_t)clo_rand_below(&r, count);
-
-			clo_page_window_release(db, live[i].base, live[i].order);
-			memset(used + live[i].base.n, 0, 1U << live[i].order);
-			live[i] = live[--count];
-		} else if (clo_page_window_reserve(db, order, &base) == 0) {
-			CHECK(clo_is_aligned(base.n, 1U << order));
-			for (uint64_t n = base.n; n < base.n + (1U << order); n++) {
-				CHECK_LT(n, 700);
-				CHECK_EQ(used[n]++, 0);
-			}
-			live[count].base = base;
-			live[count++].order = order;
-		} else { /* refused: then there really is none */
-			for (size_t n = 0; n + (1U << order) <= 700; n += 1U << order)
-				CHECK(memchr(used + n, 1, 1U << order) != NULL);
-		}
-	}
-	clo_pagedb_destroy(db);
-}
-
 /* The model: what each frame is, written down without bits, locks or order of writes. */
 struct model_frame {
 	enum clo_frame_state state;
@@ -297,17 +226,22 @@ static void op_step(struct model *m, struct clo_rand *r, uint64_t head)
 		if (op == CLO_FRAME_FREE_OP && m->f[i].rmap_vm)
 			want = -EBUSY;
 	}
+	for (uint64_t i = head; to == CLO_FRAME_LEAKED && i < end; i++)
+		want += !m->f[i].pins && !m->f[i].rmap_vm;
 	if (op == CLO_FRAME_LEAK && clo_rand_below(r, 20))
-		return; /* seldom: they never come back */
+		return; /* seldom: some never come back */
 	CHECK_ERR(clo_page_step(m->db, clo_pfn(head), op), want);
-	if (want)
+	if (want < 0)
 		return;
 	for (uint64_t i = head; i < end; i++) {
 		m->f[i].state = to;
-		if (to == CLO_FRAME_FREE)
+		if (to == CLO_FRAME_FREE ||
+		    (to == CLO_FRAME_LEAKED && !m->f[i].pins && !m->f[i].rmap_vm))
 			m->f[i] = (struct model_frame){ .state = CLO_FRAME_FREE };
-		if (to == CLO_FRAME_LEAKED)
+		if (to == CLO_FRAME_LEAKED) {
 			m->f[i].locked = false;
+			m->f[i].order = 0;
+		}
 	}
 }
 
@@ -403,8 +337,13 @@ static void op_pin(struct model *m, struct clo_rand *r, uint64_t n)
 		CHECK_ERR(clo_page_pin(m->db, clo_pfn(n)), want);
 		m->f[n].pins += want == 0;
 	} else {
-		CHECK_ERR(clo_page_unpin(m->db, clo_pfn(n)), m->f[n].pins ? 0 : -EINVAL);
+		bool last =
+			m->f[n].state == CLO_FRAME_LEAKED && m->f[n].pins == 1 && !m->f[n].rmap_vm;
+
+		CHECK_ERR(clo_page_unpin(m->db, clo_pfn(n)), last ? 1 : m->f[n].pins ? 0 : -EINVAL);
 		m->f[n].pins -= m->f[n].pins != 0;
+		if (last)
+			m->f[n] = (struct model_frame){ .state = CLO_FRAME_FREE };
 	}
 }
 

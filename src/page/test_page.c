@@ -56,6 +56,14 @@ static const enum clo_frame_state wanted[CLO_FRAME_STATE_COUNT][CLO_FRAME_OP_COU
 			       CLO_FRAME_STATE_COUNT },
 };
 
+/* What a leaf maps is lost whole, with or without pins. */
+static void leak_all(struct clo_pagedb *db, unsigned order)
+{
+	for (uint64_t i = 0; i < 1U << order; i++)
+		CHECK_OK(clo_page_rmap_claim(db, clo_pfn(i), CLO_LEVEL_4K, OWNER, clo_gfn(i)));
+	CHECK_OK(clo_page_step(db, clo_pfn(0), CLO_FRAME_LEAK));
+}
+
 /* A locked folio of @order at 0 can be stepped; FREE and LEAKED frames only meet alloc and lock. */
 static void cell(enum clo_frame_state from, enum clo_frame_op op, unsigned order)
 {
@@ -67,7 +75,7 @@ static void cell(enum clo_frame_state from, enum clo_frame_op op, unsigned order
 		alloc(db, 0, order,
 		      from == CLO_FRAME_PRIVATE ? CLO_FRAME_ALLOC_PRIVATE : CLO_FRAME_ALLOC_SHARED);
 	if (from == CLO_FRAME_LEAKED)
-		CHECK_OK(clo_page_step(db, clo_pfn(0), CLO_FRAME_LEAK));
+		leak_all(db, order);
 	before = clo_frame_get(db, clo_pfn(0));
 	CHECK_EQ(before.state, from);
 	if (from == CLO_FRAME_FREE) {
@@ -78,6 +86,8 @@ static void cell(enum clo_frame_state from, enum clo_frame_op op, unsigned order
 		CHECK(!clo_page_trylock(db, clo_pfn(0), NULL));
 		CHECK_ERR(clo_page_alloc(db, clo_pfn(0), order, OWNER, op),
 			  op <= CLO_FRAME_ALLOC_PRIVATE ? -EEXIST : -EINVAL);
+	} else if (to == CLO_FRAME_LEAKED) {
+		leak_all(db, order);
 	} else {
 		CHECK_ERR(clo_page_step(db, clo_pfn(0), op),
 			  to == CLO_FRAME_STATE_COUNT ? -EPERM : 0);
@@ -89,7 +99,8 @@ static void cell(enum clo_frame_state from, enum clo_frame_op op, unsigned order
 			same(f, before);
 		CHECK_EQ(f.state, to == CLO_FRAME_STATE_COUNT ? from : to);
 		CHECK_EQ(f.owner == 0, f.state == CLO_FRAME_FREE);
-		CHECK_EQ(f.order, f.state == CLO_FRAME_FREE ? 0 : order);
+		CHECK_EQ(f.order,
+			 f.state == CLO_FRAME_FREE || f.state == CLO_FRAME_LEAKED ? 0 : order);
 	}
 	CHECK_EQ(stats(db).frames_used,
 		 clo_frame_get(db, clo_pfn(0)).state == CLO_FRAME_FREE ? 0 : 1U << order);
@@ -159,33 +170,6 @@ TEST(create_allocation_failures)
 		CHECK_EQ(clo_alloc_live(), live);
 	}
 	clo_pagedb_destroy(NULL);
-}
-
-TEST(pool_kinds)
-{
-	struct clo_pagedb *db = pool(8, 0);
-	struct clo_pfn w;
-
-	CHECK_EQ(clo_pagedb_kind(db), CLO_POOL_ANON);
-	CHECK_EQ(clo_pagedb_fd(db), -1);
-	CHECK_OK(clo_page_window_reserve(db, 5, &w)); /* 4 x 8 frames */
-	CHECK_ERR(clo_page_window_reserve(db, 0, &w), -ENOMEM);
-	clo_pagedb_destroy(db);
-
-	CHECK_OK(clo_pagedb_create(CLO_POOL_MEMFD, 8, 0, &db));
-	CHECK_EQ(clo_pagedb_kind(db), CLO_POOL_MEMFD);
-	CHECK_LE(0, clo_pagedb_fd(db));
-	for (unsigned i = 0; i < 1024; i++)
-		CHECK_OK(clo_page_window_reserve(db, 18, &w));
-	CHECK_EQ(w.n, 1023ULL << 18);
-	CHECK_ERR(clo_page_window_reserve(db, 0, &w), -ENOMEM);
-	/* The direct map and the file are the same memory, also at the far end. */
-	alloc(db, w.n, 0, CLO_FRAME_ALLOC_SHARED);
-	memset(clo_page_addr(db, w), 'x', CLO_PAGE_SIZE);
-	char c = 0;
-	CHECK_EQ(pread(clo_pagedb_fd(db), &c, 1, (off_t)(w.n << CLO_PAGE_SHIFT)), 1);
-	CHECK_EQ(c, 'x');
-	clo_pagedb_destroy(db);
 }
 
 static uint64_t free_huge_pages(void)
@@ -308,31 +292,36 @@ TEST(break_pin_check)
 TEST(leak)
 {
 	struct clo_pagedb *db = pool(16, 16);
-	struct clo_pfn w;
+	struct clo_pfn w, lost;
 
-	CHECK_OK(clo_page_window_reserve(db, 2, &w));
+	CHECK_OK(clo_page_window_reserve(db, 2, CLO_WINDOW_LAST, &w));
 	alloc(db, w.n, 2, CLO_FRAME_ALLOC_SHARED);
 	clo_page_unlock(db, w);
-	CHECK_OK(clo_page_pin(db, clo_pfn(w.n + 1)));
+	lost = clo_pfn(w.n + 1);
+	CHECK_OK(clo_page_pin(db, lost));
+	CHECK_OK(clo_page_pin(db, lost));
 	CHECK(clo_page_lock(db, w, NULL));
-	CHECK_OK(clo_page_step(db, w, CLO_FRAME_LEAK));
-	CHECK_EQ(stats(db).frames_leaked, 4);
-	CHECK_EQ(stats(db).frames_used, 4);
-	CHECK_EQ(clo_frame_get(db, clo_pfn(w.n + 1)).pins, 1);
-	CHECK_EQ(clo_frame_get(db, w).owner, OWNER);
-	CHECK_ERR(clo_page_pin(db, w), -EFAULT);
-	CHECK_OK(clo_page_unpin(db, clo_pfn(w.n + 1)));
-	/* Never again: neither the frame nor its window. */
-	CHECK_ERR(clo_page_alloc(db, w, 0, OWNER, CLO_FRAME_ALLOC_SHARED), -EEXIST);
+	CHECK_EQ(clo_page_step(db, w, CLO_FRAME_LEAK), 3);
+	/* What has no pin is free. */
+	CHECK_EQ(stats(db).frames_leaked, 1);
+	CHECK_EQ(stats(db).frames_used, 1);
+	CHECK_EQ(clo_frame_get(db, w).state, CLO_FRAME_FREE);
+	CHECK_EQ(clo_frame_get(db, lost).pins, 2);
+	CHECK_EQ(clo_frame_get(db, lost).order, 0U);
+	CHECK_EQ(clo_frame_get(db, lost).owner, OWNER);
+	CHECK_ERR(clo_page_pin(db, lost), -EFAULT);
+	CHECK_OK(clo_page_unpin(db, lost));
+	/* Neither the frame nor its window, while a pin is left. */
+	CHECK_ERR(clo_page_alloc(db, lost, 0, OWNER, CLO_FRAME_ALLOC_SHARED), -EEXIST);
 	clo_page_window_release(db, w, 2);
 	CHECK_EQ(stats(db).windows, 1);
-	for (unsigned i = 0; i < 3; i++) {
-		struct clo_pfn other;
-
-		CHECK_OK(clo_page_window_reserve(db, 2, &other));
-		CHECK_NE(other.n, w.n);
-	}
-	CHECK_ERR(clo_page_window_reserve(db, 0, &w), -ENOMEM);
+	CHECK_EQ(clo_page_unpin(db, lost), 1);
+	CHECK_EQ(clo_frame_get(db, lost).state, CLO_FRAME_FREE);
+	CHECK_EQ(stats(db).frames_leaked, 0);
+	CHECK_EQ(stats(db).frames_used, 0);
+	CHECK_ERR(clo_page_unpin(db, lost), -EINVAL);
+	clo_page_window_release(db, w, 2);
+	CHECK_EQ(stats(db).windows, 0);
 	clo_pagedb_destroy(db);
 }
 

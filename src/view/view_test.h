@@ -165,7 +165,7 @@ static inline int owner_try_open(struct owner *o, enum clo_pool_kind kind,
 		clo_pagedb_destroy(o->db);
 		return ret;
 	}
-	CHECK_OK(clo_page_window_reserve(o->db, o->order, &o->base));
+	CHECK_OK(clo_page_window_reserve(o->db, o->order, CLO_WINDOW_LAST, &o->base));
 	o->attr = clo_alloc_sparse((size_t)npages * sizeof(*o->attr));
 	o->locked = clo_alloc_sparse((size_t)npages * sizeof(*o->locked));
 	CHECK(o->attr && o->locked);

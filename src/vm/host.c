@@ -11,17 +11,6 @@
 #define DEFAULT_MEM_BYTES (64ULL << 30)
 #define LEAST_MEM_BYTES   (16ULL << 20)
 #define VM_ID_END         65536U
-/*
- * Address space of a pool for SOFT views. The default is a few times the limit, which a guest_memfd
- * larger than the host's memory would not fit in; pages are only taken where they are touched. The
- * explorer's arena is small.
- */
-#ifdef CLO_SYNC_EXPLORE
-#define SOFT_SPACE 0
-#else
-#define SOFT_SPACE (1ULL << (40 - CLO_PAGE_SHIFT))
-#endif
-
 static const enum clo_view_level view_of_config[] = {
 	[CLO_HOST_VIEW_AUTO] = CLO_VIEW_AUTO,
 	[CLO_HOST_VIEW_UFFD] = CLO_VIEW_UFFD,
@@ -66,32 +55,18 @@ static int host_check_config(const struct clo_host_config *cfg, struct clo_host_
 	return 0;
 }
 
-static int make_pool(struct clo_host *host, enum clo_pool_kind kind, uint64_t frames)
-{
-	uint64_t space = 0;
-	int ret;
-
-	if (kind == CLO_POOL_ANON && frames <= SOFT_SPACE / 4)
-		space = SOFT_SPACE;
-	ret = clo_pagedb_create(kind, frames, space, &host->db);
-	/* Strict overcommit, a limit of address space, a sanitizer: less room then. */
-	if (ret == -ENOMEM && frames <= SOFT_SPACE / 4)
-		ret = clo_pagedb_create(kind, frames, 4 * frames, &host->db);
-	return ret;
-}
-
 static int host_make_pool(struct clo_host *host, const struct clo_host_config *cfg)
 {
 	uint64_t frames = cfg->mem_bytes >> CLO_PAGE_SHIFT;
 	enum clo_pool_kind kind = cfg->view == CLO_HOST_VIEW_SOFT ? CLO_POOL_ANON
 				  : cfg->hugetlb                  ? CLO_POOL_HUGETLB
 								  : CLO_POOL_MEMFD;
-	int ret = make_pool(host, kind, frames);
+	int ret = clo_pagedb_create(kind, frames, 0, &host->db);
 
 	/* No memfd on this machine: no mappings then. */
 	if (ret && ret != -ENOMEM && ret != -EINVAL && cfg->view == CLO_HOST_VIEW_AUTO &&
 	    kind == CLO_POOL_MEMFD)
-		ret = make_pool(host, CLO_POOL_ANON, frames);
+		ret = clo_pagedb_create(CLO_POOL_ANON, frames, 0, &host->db);
 	if (ret)
 		return ret;
 	ret = clo_view_host_create(host->db, view_of_config[cfg->view], &host->views);

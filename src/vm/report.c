@@ -128,6 +128,28 @@ static void report_unbound(struct report_walk *w, struct clo_gmem *g)
 	}
 }
 
+/* A file whose last pin is gone has nothing more to say. */
+static void report_lost(struct clo_vm *vm, struct clo_leak_report *out)
+{
+	struct clo_vm_gmem **p = &vm->lossy;
+
+	while (*p) {
+		struct clo_vm_gmem *f = *p;
+		char holder[sizeof(out->leaks[0].holder)] = "";
+		uint64_t n = clo_gmem_lost(f->gmem, holder, sizeof(holder));
+
+		if (n) {
+			out->frames_lost += n;
+			add_leak(out, CLO_NO_GPA, n, lost, holder);
+			p = &f->next;
+			continue;
+		}
+		*p = f->next;
+		clo_gmem_unwatch(f->gmem);
+		clo_free(f);
+	}
+}
+
 void clo_vm_report(struct clo_vm *vm, struct clo_leak_report *out)
 {
 	struct report_walk w = { .vm = vm, .out = out };
@@ -145,9 +167,6 @@ void clo_vm_report(struct clo_vm *vm, struct clo_leak_report *out)
 	for (struct clo_vm_gmem *f = vm->gmems; f; f = f->next)
 		report_unbound(&w, f->gmem);
 	clo_slots_unlock(vm->slots);
-	for (struct clo_vm_gmem *f = vm->lossy; f; f = f->next) {
-		out->frames_lost += f->lost;
-		add_leak(out, CLO_NO_GPA, f->lost, lost, f->holder);
-	}
+	report_lost(vm, out);
 	clo_mutex_unlock(&vm->lock);
 }

@@ -96,9 +96,12 @@ TEST(pins_left_leak_their_frames)
 	CHECK_EQ(s.frames_used, 2);
 	/* The pins outlive their VM. */
 	clo_gmem_unpin(a);
+	clo_host_stats(e.host, &s);
+	CHECK_EQ(s.frames_leaked, 1);
 	clo_gmem_unpin(b);
 	clo_host_stats(e.host, &s);
-	CHECK_EQ(s.frames_leaked, 2);
+	CHECK_EQ(s.frames_leaked, 0);
+	CHECK_EQ(s.frames_used, 0);
 	CHECK_OK(clo_host_destroy(e.host));
 	CHECK_EQ(clo_alloc_live(), e.live);
 }
@@ -206,13 +209,16 @@ TEST(frames_lost_by_a_close_are_reported)
 {
 	struct clo_leak_report r;
 	struct clo_gmem_pin *p;
+	struct clo_host_stats s;
 	struct eng e;
 
 	eng_open(&e, in_place);
 	CHECK_OK(clo_gmem_pin(e.gmem, 4 * E_PAGE, 2 * E_PAGE, "vfio0", &p, NULL));
 	clo_gmem_close(e.gmem);
-	clo_gmem_unpin(p); /* too late */
 	clo_vm_destroy(e.vm, &r);
+	clo_host_stats(e.host, &s);
+	CHECK_EQ(s.frames_leaked, 2);
+	CHECK_EQ(s.frames_used, 2);
 	CHECK_EQ(r.pins_left, 0);
 	CHECK_EQ(r.frames_lost, 2);
 	CHECK_EQ(r.leak_count, 1);
@@ -220,6 +226,43 @@ TEST(frames_lost_by_a_close_are_reported)
 	CHECK_EQ(r.leaks[0].npages, 2);
 	CHECK_STR(r.leaks[0].what, "frame lost");
 	CHECK_STR(r.leaks[0].holder, "vfio0");
+	/* Late, but the host is there: the frames come back. */
+	clo_gmem_unpin(p);
+	clo_host_stats(e.host, &s);
+	CHECK_EQ(s.frames_leaked, 0);
+	CHECK_EQ(s.frames_used, 0);
+	CHECK_OK(clo_host_destroy(e.host));
+	CHECK_EQ(clo_alloc_live(), e.live);
+}
+
+/* Two holders of a closed file: the report says what is lost now, and by whom. */
+TEST(a_late_unpin_ends_the_loss)
+{
+	struct clo_gmem_pin *first, *second;
+	struct clo_leak_report r;
+	struct clo_host_stats s;
+	struct eng e;
+
+	eng_open(&e, in_place);
+	CHECK_OK(clo_gmem_pin(e.gmem, 4 * E_PAGE, 2 * E_PAGE, "vfio0", &first, NULL));
+	CHECK_OK(clo_gmem_pin(e.gmem, 5 * E_PAGE, 2 * E_PAGE, "vhost", &second, NULL));
+	clo_gmem_close(e.gmem);
+	clo_vm_report(e.vm, &r);
+	CHECK_EQ(r.frames_lost, 3);
+	clo_gmem_unpin(first);
+	clo_vm_report(e.vm, &r);
+	CHECK_EQ(r.frames_lost, 2);
+	CHECK_EQ(r.leak_count, 1);
+	CHECK_STR(r.leaks[0].holder, "vhost");
+	clo_host_stats(e.host, &s);
+	CHECK_EQ(s.frames_leaked, 2);
+	clo_gmem_unpin(second);
+	clo_vm_report(e.vm, &r);
+	CHECK_EQ(r.frames_lost, 0);
+	CHECK_EQ(r.leak_count, 0);
+	clo_vm_destroy(e.vm, &r);
+	clo_host_stats(e.host, &s);
+	CHECK_EQ(s.frames_used, 0);
 	CHECK_OK(clo_host_destroy(e.host));
 	CHECK_EQ(clo_alloc_live(), e.live);
 }

@@ -115,6 +115,7 @@ static void vm_free_lists(struct clo_vm *vm)
 	while (g) {
 		struct clo_vm_gmem *next = g->next;
 
+		clo_gmem_unwatch(g->gmem);
 		clo_free(g);
 		g = next;
 	}
@@ -180,26 +181,6 @@ int clo_gmem_create(struct clo_vm *vm, uint64_t bytes, uint64_t flags, uint32_t 
 	return 0;
 }
 
-/* Pages of a released file that were pinned, and by whom. Its map stands while somebody has a
- * reference. */
-static uint64_t lost_frames(struct clo_vm *vm, struct clo_gmem *gmem, char *holder, size_t size)
-{
-	uint64_t lost = 0, end = clo_gmem_size(gmem) >> CLO_PAGE_SHIFT;
-	struct clo_pagedb_stats s;
-	struct clo_pfn pfn;
-
-	clo_pagedb_stats(vm->host->db, &s);
-	if (s.frames_leaked == 0)
-		return 0;
-	for (uint64_t index = 0; clo_gmem_next_frame(gmem, &index, end, &pfn); index++) {
-		if (clo_frame_get(vm->host->db, pfn).state != CLO_FRAME_LEAKED)
-			continue;
-		if (lost++ == 0)
-			(void)clo_gmem_pin_holder(gmem, index, holder, size);
-	}
-	return lost;
-}
-
 void clo_gmem_close(struct clo_gmem *gmem)
 {
 	struct clo_vm *vm = clo_gmem_vm(gmem);
@@ -216,16 +197,14 @@ void clo_gmem_close(struct clo_gmem *gmem)
 		}
 	}
 	clo_mutex_unlock(&vm->lock);
-	clo_gmem_get(gmem);
+	clo_gmem_watch(gmem);
 	clo_gmem_release(gmem);
-	entry->lost = lost_frames(vm, gmem, entry->holder, sizeof(entry->holder));
-	clo_gmem_put(gmem);
-	if (entry->lost == 0) {
+	if (clo_gmem_lost(gmem, NULL, 0) == 0) {
+		clo_gmem_unwatch(gmem);
 		clo_free(entry);
 		return;
 	}
 	clo_mutex_lock(&vm->lock);
-	entry->gmem = NULL;
 	entry->next = vm->lossy;
 	vm->lossy = entry;
 	clo_mutex_unlock(&vm->lock);

@@ -41,12 +41,10 @@ struct clo_vcpu {
 	bool hypercall_pending; /* [owner thread] */
 };
 
-/* A file of the VM; or, when it was closed with pages pinned, what is left to report of it. */
+/* A file of the VM; or one that was closed with pages pinned, watched. */
 struct clo_vm_gmem {
 	struct clo_vm_gmem *next;
 	struct clo_gmem *gmem;
-	uint64_t lost;
-	char holder[32];
 };
 
 struct clo_vm_listener {
