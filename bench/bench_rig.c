@@ -16,6 +16,7 @@ static void must(int ret, const char *what)
 void rig_slot(struct rig *g, bool there)
 {
 	struct clo_region r = {
+		.size = sizeof(r),
 		.flags = CLO_MEM_GUEST_MEMFD,
 		.guest_phys_addr = RIG_GPA,
 		.memory_size = there ? g->cfg.bytes : 0,

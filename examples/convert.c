@@ -64,6 +64,7 @@ static struct clo_vm *make_guest(struct clo_host *host, struct clo_gmem **gmem, 
 		.attr_owner = CLO_ATTR_OWNER_GMEM,
 	};
 	struct clo_region slot = {
+		.size = sizeof(slot),
 		.slot = 0,
 		.flags = CLO_MEM_GUEST_MEMFD,
 		.guest_phys_addr = GPA,
@@ -85,7 +86,7 @@ int main(void)
 	 * as KVM wants it. */
 	void *user =
 		mmap(NULL, GUEST_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	struct clo_leak_report report;
+	struct clo_leak_report report = { .size = sizeof(report) };
 	struct clo_vcpu *vcpu;
 	struct clo_host *host;
 	struct clo_gmem *gmem;

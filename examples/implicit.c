@@ -106,7 +106,9 @@ static struct clo_vm *make_guest(struct clo_host *host, struct clo_gmem **gmem)
 		.attr_owner = CLO_ATTR_OWNER_GMEM,
 		.flags = CLO_VM_TYPED_ACCESS,
 	};
-	struct clo_region slot = { .flags = CLO_MEM_GUEST_MEMFD, .memory_size = GUEST_BYTES };
+	struct clo_region slot = { .size = sizeof(slot),
+				   .flags = CLO_MEM_GUEST_MEMFD,
+				   .memory_size = GUEST_BYTES };
 	struct clo_vm *vm;
 
 	must(clo_vm_create(host, &config, &vm), "VM");
@@ -118,7 +120,12 @@ static struct clo_vm *make_guest(struct clo_host *host, struct clo_gmem **gmem)
 
 int main(void)
 {
-	static const struct clo_dma_listener full = { "vfio1", refuse, accept_unmap, NULL };
+	static const struct clo_dma_listener full = {
+		.size = sizeof(full),
+		.name = "vfio1",
+		.map = refuse,
+		.unmap = accept_unmap,
+	};
 	struct clo_gmem_pin *pin;
 	struct clo_host *host;
 	struct clo_gmem *gmem;

@@ -199,6 +199,7 @@ static void make_guest(struct vmm *vmm, struct clo_host *host)
 		.exit_hypercall = 1,
 	};
 	struct clo_region slot = {
+		.size = sizeof(slot),
 		.flags = CLO_MEM_GUEST_MEMFD,
 		.memory_size = GUEST_BYTES,
 		.userspace_addr = (uintptr_t)ram,
@@ -220,8 +221,14 @@ static void make_guest(struct vmm *vmm, struct clo_host *host)
 int main(int argc, char **argv)
 {
 	static struct vmm vmm;
-	struct clo_dma_listener vfio = { "vfio0", dma_map, dma_unmap, &vmm };
-	struct clo_leak_report leaks;
+	struct clo_dma_listener vfio = {
+		.size = sizeof(vfio),
+		.name = "vfio0",
+		.map = dma_map,
+		.unmap = dma_unmap,
+		.arg = &vmm,
+	};
+	struct clo_leak_report leaks = { .size = sizeof(leaks) };
 	struct clo_host *host;
 	struct cpu cpus[VCPUS];
 

@@ -13,14 +13,18 @@
  * - Functions return 0 or -errno, and a failed call has changed nothing, results included, unless
  *   its comment says otherwise. Any call that allocates can give -ENOMEM.
  * - Addresses, offsets and sizes are bytes, times are ns. Pages are 4096 bytes.
- * - Structs that may grow start with `size`, set by the caller to sizeof(the struct); fields
- *   beyond it count as 0.
+ * - Structs that may grow start with `size`, as those of clone3(2) and openat2(2): the caller sets
+ *   it to sizeof(the struct), also of one that the library fills. A library of another version
+ *   takes fields beyond `size` as 0 and fills none of them; what it does not know itself must be 0
+ *   (else -E2BIG), and is 0 when it fills. -EINVAL: `size` is below CLO_..._SIZE_VER0, the size
+ *   that the struct had at first. Fields called reserved are 0. In a struct that the library gives
+ *   out `size` says how much of it the library knows.
  * - Everything may be called from any thread unless noted, but not from inside a callback of the
  *   engine (DMA listeners, prepare hook), except what says so. No handle may be used after it was
  *   destroyed.
  * - After fork() a parent goes on as before. In the child every call with a handle that the parent
  *   made is -EIO and changes nothing, as KVM answers another process; calls that return nothing,
- * and clo_host_destroy(), do nothing, and numbers are 0. Guest memory and its descriptors are not
+ *   clo_vm_destroy() and clo_host_destroy() do nothing. Guest memory and its descriptors are not
  *   inherited. What the child creates itself works. fork() waits for a grace period of RCU, which
  *   is short. A child made by vfork(), posix_spawn() or clone() without fork handlers may only
  *   exec or exit. A program that gives liburcu-bp's fork handlers to pthread_atfork() itself must

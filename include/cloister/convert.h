@@ -55,6 +55,7 @@ struct clo_convert {
 	uint64_t error_offset; /* out on failure: its offset in the guest_memfd, if it has one */
 	char holder[32];       /* out on failure: who holds the pin, or which listener refused */
 };
+#define CLO_CONVERT_SIZE_VER0 80U
 /*
  * The engine's own conversion, both attribute owners: any range, over several memslots and huge
  * pages, all or nothing. With CLO_ATTR_OWNER_VM it frees the other backing; and a page that becomes
@@ -64,11 +65,11 @@ struct clo_convert {
  * to-private and to map after to-shared; when one refuses, everything is put back. Pages that have
  * the kind already are left alone; to shared, a gpa without memslot is no error. DRY_RUN makes the
  * checks that need nobody's consent. c is written on failure only. Disjoint ranges run in parallel;
- * memslot changes wait. -EINVAL: size 0, flags, alignment, empty, wrap, no private memory; memslots
- * show two parts of one huge page that do not touch: convert them one at a time. -ENOENT: to
- * private, and some page has no guest_memfd memslot. -EAGAIN: pinned. -ENOMEM. -EHWPOISON, if a
- * listener is to be told of it. Else what a listener returned. On failure stage-2 leaves may have
- * to fault in again.
+ * memslot changes wait. -E2BIG, -EINVAL: size. -EINVAL: flags, alignment, empty, wrap, no private
+ * memory; memslots show two parts of one huge page that do not touch: convert them one at a time.
+ * -ENOENT: to private, and some page has no guest_memfd memslot. -EAGAIN: pinned. -ENOMEM.
+ * -EHWPOISON, if a listener is to be told of it. Else what a listener returned. On failure stage-2
+ * leaves may have to fault in again.
  */
 CLO_API int clo_vm_convert(struct clo_vm *vm, struct clo_convert *c) CLO_CHECKED;
 

@@ -10,6 +10,8 @@ extern "C" {
 #endif
 
 struct clo_dma_range {
+	uint32_t size; /* of this struct, as the library knows it */
+	uint32_t reserved;
 	uint64_t gpa, bytes;
 	struct clo_gmem *gmem; /* NULL: the VMM's own memory at hva */
 	uint64_t gmem_offset;
@@ -22,15 +24,18 @@ struct clo_dma_range {
  * unmap may unpin. The order among listeners is not promised.
  */
 struct clo_dma_listener {
-	const char *name;
-	int (*map)(void *arg, const struct clo_dma_range *r);   /* 0 or -errno = refused */
+	uint32_t size;                                        /* sizeof(struct clo_dma_listener) */
+	uint32_t reserved;                                    /* 0 */
+	const char *name;                                     /* for reports; kept by address */
+	int (*map)(void *arg, const struct clo_dma_range *r); /* 0 or -errno = refused */
 	int (*unmap)(void *arg, const struct clo_dma_range *r); /* 0 or -errno = refused */
 	void *arg;
 };
+#define CLO_DMA_LISTENER_SIZE_VER0 40U
 /*
- * The listener is remembered by address and must stay valid until removed or the VM is destroyed.
- * Ranges that are shared already are not told. Both calls wait for conversions in progress.
- * -EEXIST: already there. -ENOMEM.
+ * The struct is copied; its address is the listener's name for removal. Ranges that are shared
+ * already are not told. Both calls wait for conversions in progress.
+ * -E2BIG, -EINVAL: size. -EINVAL: reserved. -EEXIST: already there. -ENOMEM.
  */
 CLO_API int clo_vm_add_dma_listener(struct clo_vm *vm,
 				    const struct clo_dma_listener *l) CLO_CHECKED;

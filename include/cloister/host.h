@@ -29,13 +29,14 @@ struct clo_host_config {
 	uint32_t hugetlb;   /* 1: 2M pages of the real host behind it (not SOFT); else 0 */
 	uint32_t reserved;  /* 0 */
 };
+#define CLO_HOST_CONFIG_SIZE_VER0 24U
 
 /*
  * Create a simulated host in *out. cfg may be NULL: all defaults. At level UFFD it has a thread.
- * -EINVAL: size 0, unknown view, hugetlb not 0 or 1, reserved not 0, mem_bytes not a multiple of
- * 4096 or above 2^50. -ENOMEM: no memory, no address space (ulimit -v and -f should allow 4 times
- * mem_bytes, and some), or no huge pages. -EPERM: the view asked for is not permitted on this
- * machine (AUTO never gives this). Else what memfd_create(2) gave.
+ * -E2BIG, -EINVAL: size; -EINVAL: unknown view, hugetlb not 0 or 1, reserved not 0, mem_bytes not a
+ * multiple of 4096 or above 2^50. -ENOMEM: no memory, no address space (ulimit -v and -f should
+ * allow 4 times mem_bytes, and some), or no huge pages. -EPERM: the view asked for is not permitted
+ * on this machine (AUTO never gives this). Else what memfd_create(2) gave.
  */
 CLO_API int clo_host_create(const struct clo_host_config *cfg, struct clo_host **out) CLO_CHECKED;
 /* -EBUSY: VMs are left; nothing has changed. Waits for memory that is freed late. NULL is 0. */
@@ -44,13 +45,16 @@ CLO_API int clo_host_destroy(struct clo_host *host);
 CLO_API uint32_t clo_host_view(const struct clo_host *host);
 
 struct clo_host_stats {
+	uint32_t size; /* sizeof(struct clo_host_stats) */
+	uint32_t reserved;
 	uint64_t frames_limit; /* pages of 4096 bytes, all fields */
 	uint64_t frames_used;
 	uint64_t frames_leaked; /* pinned when their file went away, and still: not reused (I5, I6)
 				 */
 };
-/* As of now, without a lock. */
-CLO_API void clo_host_stats(const struct clo_host *host, struct clo_host_stats *out);
+#define CLO_HOST_STATS_SIZE_VER0 32U
+/* As of now, without a lock. -E2BIG, -EINVAL: size. */
+CLO_API int clo_host_stats(const struct clo_host *host, struct clo_host_stats *out);
 
 #ifdef __cplusplus
 }

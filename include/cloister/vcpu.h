@@ -34,23 +34,24 @@ enum clo_fault_cause {
 	CLO_CAUSE_COUNT
 };
 /* In words; "?" for what is no cause. */
-CLO_API const char *clo_fault_cause_text(enum clo_fault_cause c);
+CLO_API const char *clo_fault_cause_text(uint32_t cause);
 
 struct clo_exit {
-	enum clo_exit_reason reason;
-	enum clo_fault_cause cause;
-	int error; /* -errno that clo_vcpu_access returns with it */
+	uint32_t size;   /* of this struct, as the library knows it */
+	uint32_t reason; /* enum clo_exit_reason */
+	uint32_t cause;  /* enum clo_fault_cause */
+	int32_t error;   /* -errno that clo_vcpu_access returns with it */
 	struct {
 		uint64_t flags, gpa, size;
 	} memory_fault; /* one page, as KVM */
 	struct {
 		uint64_t gpa;
 		uint32_t len;
-		bool is_write;
+		uint32_t is_write; /* 0 or 1 */
 	} mmio;
 	struct {
 		uint64_t nr, args[6];
-		uint64_t ret; /* the VMM writes it before it resumes */
+		uint64_t ret; /* what clo_vcpu_complete_hypercall() was given */
 	} hypercall;
 };
 

@@ -41,42 +41,55 @@ struct clo_vm_config {
 	uint32_t exit_hypercall; /* not 0: KVM_HC_MAP_GPA_RANGE is on (KVM_CAP_EXIT_HYPERCALL) */
 	uint32_t max_level;      /* largest stage-2 leaf: 0 any, 1 4K, 2 2M, 3 1G (PG_LEVEL_*) */
 };
+#define CLO_VM_CONFIG_SIZE_VER0 24U
 
 /*
- * KVM_CREATE_VM. -EINVAL: no cfg, size 0, unknown type, owner, flag or level; TYPED_ACCESS on a
- * type without private memory. -ENOMEM. -EMFILE: the host has 65535 VMs.
+ * KVM_CREATE_VM. -E2BIG: size. -EINVAL: no cfg, size, unknown type, owner, flag or level;
+ * TYPED_ACCESS on a type without private memory. -ENOMEM. -EMFILE: the host has 65535 VMs.
  */
 CLO_API int clo_vm_create(struct clo_host *host, const struct clo_vm_config *cfg,
 			  struct clo_vm **out) CLO_CHECKED;
 
-#define CLO_NO_GPA UINT64_MAX
+#define CLO_NO_GPA            UINT64_MAX
+#define CLO_LEAK_BACKED_TWICE 0
+#define CLO_LEAK_PINNED       1
+#define CLO_LEAK_FRAME_LOST   2
 struct clo_leak {
 	uint64_t gpa; /* bytes; of the first page. CLO_NO_GPA: no memslot shows the pages */
 	uint64_t npages;
-	const char *what; /* "backed twice", "pinned", "frame lost" */
-	char holder[32];  /* who holds the pin, or "" */
+	uint32_t kind; /* CLO_LEAK_* */
+	uint32_t reserved[3];
+	char holder[32]; /* who holds the pin, or "" */
 };
 struct clo_leak_report {
+	uint32_t size;         /* sizeof(struct clo_leak_report) */
+	uint32_t leak_count;   /* entries valid in leaks; the rest is only counted */
 	uint64_t backed_twice; /* pages private in a guest_memfd and resident in VMM memory too */
 	uint64_t pins_left;    /* pins on pages of files that are open */
 	uint64_t frames_lost; /* pages that were pinned when their file was closed, and still are */
 	uint64_t undo_failures; /* DMA listeners that refused to undo, over the VM's life */
-	uint32_t leak_count;    /* entries valid in leaks; the rest is only counted */
 	struct clo_leak leaks[16];
 };
+#define CLO_LEAK_REPORT_SIZE_VER0 1064U
+/* "backed twice", "pinned", "frame lost"; NULL for what is none. */
+CLO_API const char *clo_leak_kind_text(uint32_t kind);
 /*
  * Look at all memslots and files of a VM (residency by mincore(2), pages that have memory). Memslot
- * changes wait meanwhile; vCPUs do not, so the counts are no atomic snapshot.
+ * changes wait meanwhile; vCPUs do not, so the counts are no atomic snapshot. -E2BIG, -EINVAL:
+ * size.
  */
-CLO_API void clo_vm_report(struct clo_vm *vm, struct clo_leak_report *out);
+CLO_API int clo_vm_report(struct clo_vm *vm, struct clo_leak_report *out);
 /*
  * Destroy: no vCPU of it may be running. Closes its guest_memfds that are still open; its vCPUs and
  * listeners are gone. report (may be NULL) is filled just before, as by clo_vm_report(). Pinned
  * frames count as leaked until their last pin is given back, which must be before the host goes.
+ * -E2BIG, -EINVAL: size of report; nothing has changed.
  */
-CLO_API void clo_vm_destroy(struct clo_vm *vm, struct clo_leak_report *report);
+CLO_API int clo_vm_destroy(struct clo_vm *vm, struct clo_leak_report *report);
 
 struct clo_vm_stats {
+	uint32_t size; /* sizeof(struct clo_vm_stats) */
+	uint32_t reserved;
 	uint64_t faults, faults_fixed, faults_retried, fault_exits;
 	uint64_t conversions, converted_pages, conversions_failed;
 	uint64_t moved_leaves; /* leaves of converted pages that needed no zap (mail 4) */
@@ -84,10 +97,11 @@ struct clo_vm_stats {
 	uint64_t shootdowns, ipis;
 	uint64_t table_pages;
 };
-/* Counts since creation, and table_pages by a walk of both tables. */
-CLO_API void clo_vm_stats(struct clo_vm *vm, struct clo_vm_stats *out);
+#define CLO_VM_STATS_SIZE_VER0 224U
+/* Counts since creation, and table_pages by a walk of both tables. -E2BIG, -EINVAL: size. */
+CLO_API int clo_vm_stats(struct clo_vm *vm, struct clo_vm_stats *out);
 /* Name of zaps[i] ("split-merge", ...), or NULL beyond the last. */
-CLO_API const char *clo_zap_reason_text(unsigned i);
+CLO_API const char *clo_zap_reason_text(uint32_t i);
 
 #ifdef __cplusplus
 }

@@ -301,7 +301,7 @@ TEST(counters_are_not_the_sums_over_frames)
 
 TEST(break_undo_leaves_the_change)
 {
-	struct clo_dma_listener l = { .name = "x", .map = refuse };
+	struct clo_dma_listener l = { .size = sizeof(l), .name = "x", .map = refuse };
 	struct eng e;
 
 	eng_open(&e,

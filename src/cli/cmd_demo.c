@@ -66,7 +66,8 @@ static int open_guest(struct demo *d, struct demo_guest *g, const char *name, ui
 		.flags = CLO_VM_TYPED_ACCESS,
 		.exit_hypercall = 1,
 	};
-	struct clo_region slot = { .flags = CLO_MEM_GUEST_MEMFD,
+	struct clo_region slot = { .size = sizeof(slot),
+				   .flags = CLO_MEM_GUEST_MEMFD,
 				   .guest_phys_addr = DEMO_GPA,
 				   .memory_size = DEMO_GUEST_BYTES };
 	bool in_place = owner == CLO_ATTR_OWNER_GMEM;

@@ -115,7 +115,7 @@ int demo_under_load(struct demo *d)
 	static struct loader loaders[DEMO_VCPUS];
 	struct load load = { .d = d };
 	uint64_t pages = 0, ns = 0, accesses = 0, mismatches = 0;
-	struct clo_vm_stats s;
+	struct clo_vm_stats s = { .size = sizeof(s) };
 	int ret;
 
 	for (unsigned i = 0; i < DEMO_VCPUS; i++) {

@@ -67,7 +67,7 @@ static void *work(void *arg)
 int demo_private_work(struct demo *d)
 {
 	struct worker w[2 * DEMO_VCPUS] = { 0 };
-	struct clo_vm_stats a, b;
+	struct clo_vm_stats a = { .size = sizeof(a) }, b = { .size = sizeof(b) };
 	uint64_t pages = 2 * (DEMO_GUEST_BYTES / PAGE), start = clo_now_ns();
 
 	for (unsigned i = 0; i < 2 * DEMO_VCPUS; i++) {
@@ -162,7 +162,8 @@ int demo_sharing(struct demo *d)
 
 int demo_refusals(struct demo *d)
 {
-	struct clo_region again = { .slot = 1,
+	struct clo_region again = { .size = sizeof(again),
+				    .slot = 1,
 				    .flags = CLO_MEM_GUEST_MEMFD,
 				    .guest_phys_addr = 2 * DEMO_GPA,
 				    .memory_size = SHARED_BYTES,
@@ -251,11 +252,11 @@ int demo_race(struct demo *d)
 int demo_leaks(struct demo *d)
 {
 	struct clo_check_fail fail;
-	struct clo_leak_report r;
+	struct clo_leak_report r = { .size = sizeof(r) };
 	struct clo_gmem_pin *pin;
 	uint64_t word = 0;
 	uint64_t frames;
-	struct clo_host_stats s;
+	struct clo_host_stats s = { .size = sizeof(s) };
 
 	if (clo_check_idle(d->host, &fail))
 		return demo_fail(d, "%s: %s", fail.invariant, fail.text);

@@ -163,17 +163,14 @@ static int convert_backings(struct clo_vm *vm, struct clo_convert *a, struct clo
 
 int clo_vm_convert(struct clo_vm *vm, struct clo_convert *c)
 {
-	struct clo_convert a = { 0 };
+	struct clo_convert a;
 	struct clo_range gfns;
-	uint32_t size = c->size;
-	int ret;
+	int ret = clo_struct_in(&a, sizeof(a), c, CLO_CONVERT_SIZE_VER0);
 
 	if (clo_forked(vm->fork_gen))
 		return -EIO;
-	if (size == 0)
-		return -EINVAL;
-	size = size < sizeof(a) ? size : (uint32_t)sizeof(a);
-	memcpy(&a, c, size);
+	if (ret)
+		return ret;
 	a.error_gpa = a.gpa;
 	a.error_offset = 0;
 	memset(a.holder, 0, sizeof(a.holder));
@@ -184,8 +181,8 @@ int clo_vm_convert(struct clo_vm *vm, struct clo_convert *c)
 						    : convert_backings(vm, &a, gfns);
 	if (!(a.flags & CLO_CONVERT_DRY_RUN))
 		count(vm, ret, clo_range_len(gfns));
-	if (ret)
-		memcpy(c, &a, size);
+	if (ret && clo_struct_out(c, &a, sizeof(a), CLO_CONVERT_SIZE_VER0))
+		return -EINVAL; /* another thread changed it meanwhile */
 	return ret;
 }
 

@@ -38,6 +38,7 @@ static int add_range(struct conv_dma *d, struct clo_dma_range r)
 {
 	void *grown = d->ranges;
 
+	r.size = sizeof(r);
 	if (!append(d->ranges, d->range_count, sizeof(*d->ranges), &grown))
 		return -ENOMEM;
 	d->ranges = grown;
@@ -200,17 +201,17 @@ int conv_dma_tell(struct clo_vm *vm, const struct conv_dma *d, bool map, char *w
 {
 	for (struct clo_vm_listener *e = vm->listeners; e; e = e->next) {
 		for (unsigned i = 0; i < d->range_count; i++) {
-			int ret = tell(e->l, &d->ranges[i], map);
+			int ret = tell(&e->l, &d->ranges[i], map);
 
 			if (ret == 0)
 				continue;
-			snprintf(who, who_size, "%s", e->l->name ? e->l->name : "");
+			snprintf(who, who_size, "%s", e->l.name ? e->l.name : "");
 			if (clo_broken(CLO_BREAK_UNDO))
 				return ret;
-			take_back(vm, e->l, d, i, map);
+			take_back(vm, &e->l, d, i, map);
 			for (struct clo_vm_listener *before = vm->listeners; before != e;
 			     before = before->next)
-				take_back(vm, before->l, d, d->range_count, map);
+				take_back(vm, &before->l, d, d->range_count, map);
 			return ret;
 		}
 	}
@@ -222,23 +223,30 @@ void conv_dma_take_back(struct clo_vm *vm, const struct conv_dma *d, bool map)
 	if (clo_broken(CLO_BREAK_UNDO))
 		return;
 	for (struct clo_vm_listener *e = vm->listeners; e; e = e->next)
-		take_back(vm, e->l, d, d->range_count, !map);
+		take_back(vm, &e->l, d, d->range_count, !map);
 }
 
 int clo_vm_add_dma_listener(struct clo_vm *vm, const struct clo_dma_listener *l)
 {
 	struct clo_vm_listener *e;
-	int ret = 0;
+	int ret;
 
 	if (clo_forked(vm->fork_gen))
 		return -EIO;
 	e = clo_alloc(sizeof(*e));
 	if (!e)
 		return -ENOMEM;
-	e->l = l;
+	e->id = l;
+	ret = clo_struct_in(&e->l, sizeof(e->l), l, CLO_DMA_LISTENER_SIZE_VER0);
+	if (ret == 0 && e->l.reserved != 0)
+		ret = -EINVAL;
+	if (ret) {
+		clo_free(e);
+		return ret;
+	}
 	clo_rwlock_wrlock(&vm->dma_lock);
 	for (struct clo_vm_listener *x = vm->listeners; x; x = x->next) {
-		if (x->l == l)
+		if (x->id == l)
 			ret = -EEXIST;
 	}
 	if (ret == 0) {
@@ -259,7 +267,7 @@ int clo_vm_remove_dma_listener(struct clo_vm *vm, const struct clo_dma_listener 
 		return -EIO;
 	clo_rwlock_wrlock(&vm->dma_lock);
 	for (struct clo_vm_listener **p = &vm->listeners; *p; p = &(*p)->next) {
-		if ((*p)->l == l) {
+		if ((*p)->id == l) {
 			gone = *p;
 			*p = gone->next;
 			break;

@@ -9,7 +9,7 @@
 
 TEST(kvms_call_frees_nothing)
 {
-	struct clo_leak_report r;
+	struct clo_leak_report r = { .size = sizeof(r) };
 	struct eng e;
 
 	eng_open(&e, (struct eng_config){ 0 });
@@ -18,7 +18,7 @@ TEST(kvms_call_frees_nothing)
 	CHECK_EQ(e.user[2 * E_PAGE], 7);
 	CHECK_EQ(eng_byte(&e, 2, 0), 0);
 	CHECK_OK(eng_store(&e, 2, 0, 8));
-	clo_vm_report(e.vm, &r);
+	CHECK_OK(clo_vm_report(e.vm, &r));
 	CHECK_EQ(r.backed_twice, 1);
 	CHECK_OK(clo_vm_set_attributes(e.vm, E_GPA, 16 * E_PAGE, 0));
 	CHECK_EQ(eng_byte(&e, 2, 0), 7);
@@ -53,7 +53,7 @@ TEST(attributes_need_no_memslot_and_outlive_it)
 
 TEST(the_engines_conversion_frees_the_other_side)
 {
-	struct clo_leak_report r;
+	struct clo_leak_report r = { .size = sizeof(r) };
 	struct eng e;
 
 	eng_open(&e, (struct eng_config){ 0 });
@@ -63,7 +63,7 @@ TEST(the_engines_conversion_frees_the_other_side)
 	for (unsigned i = 0; i < 16; i++)
 		CHECK_EQ(eng_byte(&e, i, 0), i >= 2 && i < 6 ? 0 : i + 1);
 	CHECK_EQ(eng_frames(&e), 4);
-	clo_vm_report(e.vm, &r);
+	CHECK_OK(clo_vm_report(e.vm, &r));
 	CHECK_EQ(r.backed_twice, 0);
 	CHECK_OK(eng_convert(&e, 0, 16, 0));
 	CHECK_EQ(eng_frames(&e), 0);
@@ -75,7 +75,7 @@ TEST(the_engines_conversion_frees_the_other_side)
 /* A 2M leaf of the VMM's memory: only what is converted leaves it. */
 TEST(a_huge_leaf_is_split_at_the_border)
 {
-	struct clo_vm_stats s;
+	struct clo_vm_stats s = { .size = sizeof(s) };
 	struct eng e;
 
 	eng_open(&e, (struct eng_config){ .pages = 1024 });
@@ -231,6 +231,7 @@ TEST(to_private_needs_a_file_behind_every_page)
 {
 	struct clo_convert c = eng_range(12, 8, CLO_CONVERT_TO_PRIVATE);
 	struct clo_region plain = {
+		.size = sizeof(plain),
 		.slot = 5,
 		.guest_phys_addr = E_GPA + 16 * E_PAGE,
 		.memory_size = 4 * E_PAGE,

@@ -74,9 +74,11 @@ static void device_open(struct device *d, struct eng *e, unsigned n, bool pins)
 {
 	*d = (struct device){ .e = e, .refusal = -ENOSPC, .pins = pins };
 	snprintf(d->name, sizeof(d->name), "dma%u", n);
-	d->l = (struct clo_dma_listener){
-		.name = d->name, .map = device_map, .unmap = device_unmap, .arg = d
-	};
+	d->l = (struct clo_dma_listener){ .size = sizeof(struct clo_dma_listener),
+					  .name = d->name,
+					  .map = device_map,
+					  .unmap = device_unmap,
+					  .arg = d };
 	for (unsigned i = 0; i < PAGES; i++)
 		d->mapped[i] = !eng_is_private(e, i);
 	CHECK_OK(clo_vm_add_dma_listener(e->vm, &d->l));
@@ -304,7 +306,7 @@ static int keep_pinned(void *arg, const struct clo_dma_range *r)
 TEST(a_listener_that_keeps_its_pin_is_counted)
 {
 	struct device d;
-	struct clo_leak_report report;
+	struct clo_leak_report report = { .size = sizeof(report) };
 	struct eng e;
 
 	eng_open(&e,
@@ -312,10 +314,12 @@ TEST(a_listener_that_keeps_its_pin_is_counted)
 	CHECK_OK(eng_store(&e, 4, 0, 5));
 	CHECK_OK(eng_convert(&e, 5, 1, 0));
 	device_open(&d, &e, 0, true);
+	CHECK_OK(clo_vm_remove_dma_listener(e.vm, &d.l));
 	d.l.unmap = keep_pinned;
+	CHECK_OK(clo_vm_add_dma_listener(e.vm, &d.l));
 	d.refuse_map = 2;
 	CHECK_ERR(eng_convert(&e, 4, 3, 0), -ENOSPC);
-	clo_vm_report(e.vm, &report);
+	CHECK_OK(clo_vm_report(e.vm, &report));
 	CHECK_EQ(report.undo_failures, 2); /* the listener's, and the conversion's */
 	CHECK(!eng_is_private(&e, 4));
 	CHECK_EQ(eng_byte(&e, 4, 0), 5);

@@ -30,7 +30,7 @@ static void fill(struct eng *e, uint32_t kind)
 
 TEST(untyped_leaves_move_without_zap_or_shootdown)
 {
-	struct clo_vm_stats before, after;
+	struct clo_vm_stats before = { .size = sizeof(before) }, after = { .size = sizeof(after) };
 	struct eng e;
 
 	eng_open(&e, untyped);
@@ -72,7 +72,7 @@ TEST(each_zap_has_its_reason)
 
 	for (unsigned i = 0; i < CLO_ARRAY_SIZE(rows); i++) {
 		struct eng_config c = with(rows[i].gmem_flags, rows[i].vm_flags);
-		struct clo_vm_stats s;
+		struct clo_vm_stats s = { .size = sizeof(s) };
 		struct eng e;
 
 		c.gmem_flags &= ~rows[i].minus;
@@ -249,7 +249,7 @@ TEST(a_bounded_wait_ends_with_the_unpin)
 
 TEST(a_dry_run_changes_nothing)
 {
-	struct clo_vm_stats before;
+	struct clo_vm_stats before = { .size = sizeof(before) };
 	struct eng e;
 
 	eng_open(&e, with(CLO_GMEM_ZERO_ON_CONVERT, CLO_VM_TYPED_ACCESS));

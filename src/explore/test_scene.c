@@ -25,6 +25,7 @@ void scene_must(int ret)
 static void slot_set(struct world *w, uint64_t bytes)
 {
 	struct clo_region r = {
+		.size = sizeof(r),
 		.flags = CLO_MEM_GUEST_MEMFD,
 		.guest_phys_addr = GPA,
 		.memory_size = bytes,

@@ -266,7 +266,7 @@ enum clo_fault_end clo_fault_handle(struct clo_vm *vm, struct clo_fault *f)
 	return end;
 }
 
-const char *clo_fault_cause_text(enum clo_fault_cause c)
+const char *clo_fault_cause_text(uint32_t cause)
 {
 	static const char *const text[CLO_CAUSE_COUNT] = {
 		[CLO_CAUSE_NONE] = "none",
@@ -283,5 +283,5 @@ const char *clo_fault_cause_text(enum clo_fault_cause c)
 		[CLO_CAUSE_BAD_HVA] = "userspace_addr is not mapped",
 	};
 
-	return (unsigned)c < CLO_CAUSE_COUNT ? text[c] : "?";
+	return cause < CLO_CAUSE_COUNT ? text[cause] : "?";
 }

@@ -193,6 +193,7 @@ struct clo_region clo_lit_region(const struct clo_litmus_run *r, unsigned slot)
 {
 	const struct clo_litmus_slot *s = &r->p->slots[slot];
 	struct clo_region region = {
+		.size = sizeof(region),
 		.slot = s->id,
 		.flags = s->flags,
 		.guest_phys_addr = s->gfn << CLO_PAGE_SHIFT,
@@ -213,7 +214,8 @@ static void op_slot(struct exec *e)
 	struct clo_region region = clo_lit_region(e->r, e->op->slot);
 
 	if (e->op->code == CLO_LITMUS_SLOT_DELETE)
-		region = (struct clo_region){ .slot = region.slot };
+		region = (struct clo_region){ .size = sizeof(struct clo_region),
+					      .slot = region.slot };
 	else if (e->op->code == CLO_LITMUS_SLOT_MOVE)
 		region.guest_phys_addr = e->at;
 	e->res->error = clo_vm_set_region(e->vm, &region);

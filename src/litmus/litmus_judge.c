@@ -122,9 +122,9 @@ void clo_lit_say(const struct clo_litmus_run *r, unsigned thread, unsigned op, c
 static void count_vm(struct judge *j, unsigned vm)
 {
 	uint64_t *c = j->counters[vm];
-	struct clo_leak_report report;
-	struct clo_host_stats host;
-	struct clo_vm_stats s;
+	struct clo_leak_report report = { .size = sizeof(report) };
+	struct clo_host_stats host = { .size = sizeof(host) };
+	struct clo_vm_stats s = { .size = sizeof(s) };
 
 	clo_vm_stats(j->r->vms[vm].vm, &s);
 	clo_vm_report(j->r->vms[vm].vm, &report);

@@ -120,6 +120,7 @@ static int make_devices(struct clo_litmus_run *r, char *why)
 		clo_mutex_init(&d->lock, CLO_RANK_LEAF, "litmus listener");
 		d->does_pin = l->pins;
 		d->listener = (struct clo_dma_listener){
+			.size = sizeof(struct clo_dma_listener),
 			.name = l->name,
 			.map = clo_lit_device_map,
 			.unmap = clo_lit_device_unmap,

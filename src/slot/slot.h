@@ -43,7 +43,8 @@ struct clo_slots_config {
 	unsigned as_count;    /* address spaces: 1 with private memory, 2 otherwise (as KVM) */
 	uint32_t valid_flags; /* CLO_MEM_* that this VM type supports */
 	uint64_t gfn_end;     /* gfns a stage-2 table can hold; a slot beyond is EINVAL; 0: all */
-	uint32_t owner;       /* VM id; a file of another owner is EINVAL */
+	uint32_t owner;       /* VM id; a file of another owner, or of another host, is EINVAL */
+	const struct clo_pagedb *db; /* the host's */
 	/*
 	 * Zap everything @slot maps; complete when it returns. Called with the lock held (write),
 	 * slot published INVALID. CLO_BREAK_SLOT_SYNC: called while the slot is still published

@@ -212,8 +212,9 @@ static int bind(struct clo_slots *s, const struct clo_region *r, struct plan *p)
 		return 0;
 	if (!r->gmem)
 		return -EBADF;
-	if (clo_gmem_owner(r->gmem) != s->cfg.owner)
-		return -EINVAL; /* another VM's file */
+	/* Another VM's file; ids are one host's. */
+	if (clo_gmem_owner(r->gmem) != s->cfg.owner || clo_gmem_pagedb(r->gmem) != s->cfg.db)
+		return -EINVAL;
 	/* -EINVAL beyond the end, -EEXIST bound already (here or elsewhere), -EBADF closed. */
 	ret = clo_gmem_bind(r->gmem, p->binding,
 			    clo_range(index, index + clo_range_len(p->fresh->s.gfns)),

@@ -43,16 +43,19 @@ static inline void fixture_protect(void *arg, const struct clo_slot *slot)
 
 static inline void fixture_open(struct fixture *f, unsigned as_count, uint32_t valid_flags)
 {
+	*f = (struct fixture){ .s = NULL };
+	CHECK_OK(clo_pagedb_create(CLO_POOL_ANON, 64, 0, &f->db));
+
 	struct clo_slots_config cfg = {
 		.as_count = as_count,
 		.valid_flags = valid_flags,
 		.owner = OWNER,
+		.db = f->db,
 		.flush = fixture_flush,
 		.write_protect = fixture_protect,
 		.arg = f,
 	};
 
-	*f = (struct fixture){ .s = NULL };
 	CHECK_OK(clo_slots_create(&cfg, &f->s));
 }
 
@@ -74,8 +77,6 @@ static inline struct clo_gmem *file_open(struct fixture *f, uint64_t npages, uin
 	};
 	struct clo_gmem *g;
 
-	if (!f->db)
-		CHECK_OK(clo_pagedb_create(CLO_POOL_ANON, 64, 0, &f->db));
 	CHECK_OK(clo_gmem_open(f->db, NULL, &cfg, &g));
 	return g;
 }
@@ -85,6 +86,7 @@ static inline struct clo_region region(uint32_t slot, uint64_t gfn, uint64_t npa
 				       uint64_t hva_page)
 {
 	return (struct clo_region){
+		.size = sizeof(struct clo_region),
 		.slot = slot,
 		.guest_phys_addr = gfn * PAGE,
 		.memory_size = npages * PAGE,

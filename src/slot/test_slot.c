@@ -429,6 +429,7 @@ TEST(beyond_the_stage2_table)
 	struct clo_region gmem = beyond;
 
 	fixture_open(&f, 1, ALL_FLAGS);
+	cfg.db = f.db;
 	CHECK_OK(clo_slots_create(&cfg, &s));
 	CHECK_ERR(clo_slots_set_region(s, &beyond), -EINVAL);
 	CHECK_OK(clo_slots_set_region(s, &last));
@@ -437,7 +438,8 @@ TEST(beyond_the_stage2_table)
 	/* The file is as free as before. */
 	gmem.gmem = file_open(&f, 16, 0, OWNER);
 	gmem.flags = CLO_MEM_GUEST_MEMFD;
-	CHECK_OK(clo_slots_set_region(s, &(struct clo_region){ .slot = 0 }));
+	CHECK_OK(clo_slots_set_region(
+		s, &(struct clo_region){ .size = sizeof(struct clo_region), .slot = 0 }));
 	CHECK_ERR(clo_slots_set_region(s, &gmem), -EINVAL);
 	gmem.guest_phys_addr = 0;
 	CHECK_OK(clo_slots_set_region(s, &gmem));

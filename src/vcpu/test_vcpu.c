@@ -152,7 +152,8 @@ TEST(exit_no_slot)
 
 TEST(exit_no_gmem)
 {
-	struct clo_region r = { .slot = 1,
+	struct clo_region r = { .size = sizeof(r),
+				.slot = 1,
 				.guest_phys_addr = E_GPA + 32 * E_PAGE,
 				.memory_size = E_PAGE };
 	struct eng e;
@@ -298,7 +299,8 @@ TEST(exit_double_map)
 
 TEST(exit_readonly)
 {
-	struct clo_region r = { .slot = 1,
+	struct clo_region r = { .size = sizeof(r),
+				.slot = 1,
 				.flags = CLO_MEM_READONLY,
 				.guest_phys_addr = E_GPA + 32 * E_PAGE,
 				.memory_size = 2 * E_PAGE };
@@ -315,7 +317,8 @@ TEST(exit_readonly)
 	CHECK_EQ(e.user[0], 42);
 	/* Memory that the VMM itself may only read is enough. */
 	CHECK_EQ(mprotect(e.user, 2 * E_PAGE, PROT_READ), 0);
-	CHECK_OK(clo_vm_set_region(e.vm, &(struct clo_region){ .slot = 1 }));
+	CHECK_OK(clo_vm_set_region(
+		e.vm, &(struct clo_region){ .size = sizeof(struct clo_region), .slot = 1 }));
 	CHECK_OK(clo_vm_set_region(e.vm, &r));
 	CHECK_EQ(eng_load(&e, 32, 0, &v), 0);
 	CHECK_EQ(v, 42);

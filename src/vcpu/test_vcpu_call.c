@@ -105,7 +105,7 @@ TEST(pre_fault_arguments)
 
 TEST(pre_fault_maps_by_the_attribute_and_stops_at_the_slot)
 {
-	struct clo_vm_stats s;
+	struct clo_vm_stats s = { .size = sizeof(s) };
 	uint64_t done;
 	struct eng e;
 

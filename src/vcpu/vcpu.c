@@ -22,6 +22,7 @@ int clo_vcpu_create(struct clo_vm *vm, uint32_t id, struct clo_vcpu **out)
 	vcpu->vm = vm;
 	vcpu->id = id;
 	vcpu->fork_gen = vm->fork_gen;
+	vcpu->exit.size = sizeof(vcpu->exit);
 	clo_mutex_lock(&vm->lock);
 	for (const struct clo_vcpu *v = vm->vcpus; v && ret == 0; v = v->next) {
 		if (v->id == id)
@@ -121,7 +122,7 @@ static int exit_to_vmm(struct clo_vcpu *vcpu, const struct clo_fault *f, enum cl
 	struct clo_exit *x = &vcpu->exit;
 
 	clo_stat_add_local(&vcpu->exits, 1);
-	*x = (struct clo_exit){ .cause = f->cause, .error = f->error };
+	*x = (struct clo_exit){ .size = sizeof(*x), .cause = f->cause, .error = f->error };
 	if (end == CLO_FAULT_MMIO) {
 		x->reason = CLO_EXIT_MMIO;
 		x->mmio.gpa = gpa;

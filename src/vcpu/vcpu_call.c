@@ -39,7 +39,7 @@ int64_t clo_vcpu_map_gpa_range(struct clo_vcpu *vcpu, uint64_t gpa, uint64_t npa
 		return -GUEST_EINVAL;
 	if (vcpu->vm->flags & CLO_VM_CONVERT_ON_HYPERCALL)
 		return convert(vcpu, gpa, npages, attrs);
-	*x = (struct clo_exit){ .reason = CLO_EXIT_HYPERCALL };
+	*x = (struct clo_exit){ .size = sizeof(*x), .reason = CLO_EXIT_HYPERCALL };
 	x->hypercall.nr = CLO_HC_MAP_GPA_RANGE;
 	x->hypercall.args[0] = gpa;
 	x->hypercall.args[1] = npages;

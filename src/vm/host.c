@@ -5,7 +5,6 @@
 #include "vm_internal.h"
 
 #include <errno.h>
-#include <string.h>
 #include <sys/resource.h>
 
 #define DEFAULT_MEM_BYTES (64ULL << 30)
@@ -43,9 +42,10 @@ static int host_check_config(const struct clo_host_config *cfg, struct clo_host_
 {
 	*out = (struct clo_host_config){ .size = sizeof(*out) };
 	if (cfg) {
-		if (cfg->size == 0)
-			return -EINVAL;
-		memcpy(out, cfg, cfg->size < sizeof(*out) ? cfg->size : sizeof(*out));
+		int ret = clo_struct_in(out, sizeof(*out), cfg, CLO_HOST_CONFIG_SIZE_VER0);
+
+		if (ret)
+			return ret;
 	}
 	if (out->mem_bytes == 0)
 		out->mem_bytes = default_mem();
@@ -129,19 +129,20 @@ uint32_t clo_host_view(const struct clo_host *host)
 	return CLO_HOST_VIEW_AUTO;
 }
 
-void clo_host_stats(const struct clo_host *host, struct clo_host_stats *out)
+int clo_host_stats(const struct clo_host *host, struct clo_host_stats *out)
 {
 	struct clo_pagedb_stats s;
+	struct clo_host_stats h;
 
-	*out = (struct clo_host_stats){ 0 };
 	if (clo_forked(host->fork_gen))
-		return;
+		return -EIO;
 	clo_pagedb_stats(host->db, &s);
-	*out = (struct clo_host_stats){
+	h = (struct clo_host_stats){
 		.frames_limit = s.frames_limit,
 		.frames_used = s.frames_used,
 		.frames_leaked = s.frames_leaked,
 	};
+	return clo_struct_out(out, &h, sizeof(h), CLO_HOST_STATS_SIZE_VER0);
 }
 
 int clo_host_id_take(struct clo_host *host, struct clo_vm *vm)

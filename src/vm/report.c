@@ -5,6 +5,7 @@
  */
 #include "vm_internal.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -25,12 +26,12 @@ static bool continues(const struct clo_leak *last, uint64_t gpa)
 }
 
 /* Add @npages at @gpa to the list; runs of the same kind and holder that touch are one entry. */
-static void add_leak(struct clo_leak_report *out, uint64_t gpa, uint64_t npages, const char *what,
+static void add_leak(struct clo_leak_report *out, uint64_t gpa, uint64_t npages, uint32_t kind,
 		     const char *holder)
 {
 	struct clo_leak *last = out->leak_count ? &out->leaks[out->leak_count - 1] : NULL;
 
-	if (last && last->what == what && strcmp(last->holder, holder) == 0 &&
+	if (last && last->kind == kind && strcmp(last->holder, holder) == 0 &&
 	    continues(last, gpa)) {
 		last->npages += npages;
 		return;
@@ -40,13 +41,20 @@ static void add_leak(struct clo_leak_report *out, uint64_t gpa, uint64_t npages,
 	last = &out->leaks[out->leak_count++];
 	last->gpa = gpa;
 	last->npages = npages;
-	last->what = what;
+	last->kind = kind;
 	snprintf(last->holder, sizeof(last->holder), "%s", holder);
 }
 
-static const char twice[] = "backed twice";
-static const char pinned[] = "pinned";
-static const char lost[] = "frame lost";
+const char *clo_leak_kind_text(uint32_t kind)
+{
+	static const char *const text[] = {
+		[CLO_LEAK_BACKED_TWICE] = "backed twice",
+		[CLO_LEAK_PINNED] = "pinned",
+		[CLO_LEAK_FRAME_LOST] = "frame lost",
+	};
+
+	return kind < CLO_ARRAY_SIZE(text) ? text[kind] : NULL;
+}
 
 static void report_pins(struct report_walk *w, struct clo_gmem *g, uint64_t index, uint64_t gpa,
 			uint64_t pins)
@@ -55,7 +63,7 @@ static void report_pins(struct report_walk *w, struct clo_gmem *g, uint64_t inde
 
 	(void)clo_gmem_pin_holder(g, index, holder, sizeof(holder));
 	w->out->pins_left += pins;
-	add_leak(w->out, gpa, 1, pinned, holder);
+	add_leak(w->out, gpa, 1, CLO_LEAK_PINNED, holder);
 }
 
 static void report_frame(struct report_walk *w, struct clo_gmem *g, uint64_t index, uint64_t gfn,
@@ -67,7 +75,7 @@ static void report_frame(struct report_walk *w, struct clo_gmem *g, uint64_t ind
 		return;
 	if (resident) {
 		w->out->backed_twice++;
-		add_leak(w->out, gfn << CLO_PAGE_SHIFT, 1, twice, "");
+		add_leak(w->out, gfn << CLO_PAGE_SHIFT, 1, CLO_LEAK_BACKED_TWICE, "");
 	}
 	if (f.pins)
 		report_pins(w, g, index, gfn << CLO_PAGE_SHIFT, f.pins);
@@ -140,7 +148,7 @@ static void report_lost(struct clo_vm *vm, struct clo_leak_report *out)
 
 		if (n) {
 			out->frames_lost += n;
-			add_leak(out, CLO_NO_GPA, n, lost, holder);
+			add_leak(out, CLO_NO_GPA, n, CLO_LEAK_FRAME_LOST, holder);
 			p = &f->next;
 			continue;
 		}
@@ -150,13 +158,13 @@ static void report_lost(struct clo_vm *vm, struct clo_leak_report *out)
 	}
 }
 
-void clo_vm_report(struct clo_vm *vm, struct clo_leak_report *out)
+int clo_vm_report(struct clo_vm *vm, struct clo_leak_report *out)
 {
-	struct report_walk w = { .vm = vm, .out = out };
+	struct clo_leak_report r = { .undo_failures = clo_stat_get(&vm->undo_failures) };
+	struct report_walk w = { .vm = vm, .out = &r };
 
-	*out = (struct clo_leak_report){ .undo_failures = clo_stat_get(&vm->undo_failures) };
 	if (clo_forked(vm->fork_gen))
-		return;
+		return -EIO;
 	/* It keeps the files of the list open. */
 	clo_mutex_lock(&vm->lock);
 	clo_slots_lock_shared(vm->slots);
@@ -167,6 +175,7 @@ void clo_vm_report(struct clo_vm *vm, struct clo_leak_report *out)
 	for (struct clo_vm_gmem *f = vm->gmems; f; f = f->next)
 		report_unbound(&w, f->gmem);
 	clo_slots_unlock(vm->slots);
-	report_lost(vm, out);
+	report_lost(vm, &r);
 	clo_mutex_unlock(&vm->lock);
+	return clo_struct_out(out, &r, sizeof(r), CLO_LEAK_REPORT_SIZE_VER0);
 }

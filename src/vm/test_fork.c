@@ -20,7 +20,9 @@ static int no_map(void *arg, const struct clo_dma_range *r)
 	return 0;
 }
 
-static const struct clo_dma_listener listener = { .name = "dev", .map = no_map, .unmap = no_map };
+static const struct clo_dma_listener listener = {
+	.size = sizeof(listener), .name = "dev", .map = no_map, .unmap = no_map
+};
 
 static void vm_calls_are_refused(struct eng *e)
 {
@@ -75,21 +77,18 @@ static void gmem_calls_are_refused(struct eng *e, struct clo_gmem_pin *pin)
 /* What a child may always do, in any order, and what it gets. */
 static void ends_are_quiet(struct eng *e)
 {
-	struct clo_leak_report r = { .pins_left = 9 };
-	struct clo_host_stats hs = { .frames_used = 9 };
-	struct clo_vm_stats vs = { .faults = 9 };
+	struct clo_leak_report r = { .size = sizeof(r), .pins_left = 9 };
+	struct clo_host_stats hs = { .size = sizeof(hs), .frames_used = 9 };
+	struct clo_vm_stats vs = { .size = sizeof(vs), .faults = 9 };
 
-	clo_host_stats(e->host, &hs);
-	clo_vm_stats(e->vm, &vs);
-	CHECK(hs.frames_used == 0 && vs.faults == 0);
-	clo_vm_report(e->vm, &r);
-	CHECK_EQ(r.pins_left, 0);
+	CHECK_ERR(clo_host_stats(e->host, &hs), -EIO);
+	CHECK_ERR(clo_vm_stats(e->vm, &vs), -EIO);
+	CHECK_ERR(clo_vm_report(e->vm, &r), -EIO);
+	CHECK(hs.frames_used == 9 && vs.faults == 9 && r.pins_left == 9);
 	(void)clo_host_view(e->host);
 	(void)clo_vcpu_exit(e->vcpu);
 	clo_gmem_close(e->gmem);
-	r.pins_left = 9;
-	clo_vm_destroy(e->vm, &r);
-	CHECK_EQ(r.pins_left, 0);
+	CHECK_OK(clo_vm_destroy(e->vm, &r));
 	CHECK_OK(clo_host_destroy(e->host));
 }
 

@@ -13,21 +13,21 @@ static const struct eng_config in_place = {
 
 TEST(nothing_is_wrong_at_first)
 {
-	struct clo_leak_report r;
+	struct clo_leak_report r = { .size = sizeof(r) };
 	struct eng e;
 
 	eng_open(&e, (struct eng_config){ 0 });
 	CHECK_OK(eng_store(&e, 0, 0, 1));
 	CHECK_OK(eng_convert(&e, 4, 4, CLO_CONVERT_TO_PRIVATE));
 	CHECK_OK(eng_store(&e, 4, 0, 1));
-	clo_vm_report(e.vm, &r);
+	CHECK_OK(clo_vm_report(e.vm, &r));
 	CHECK_EQ(r.backed_twice + r.pins_left + r.frames_lost + r.undo_failures + r.leak_count, 0);
 	eng_close(&e);
 }
 
 TEST(pages_backed_twice_are_one_entry_a_run)
 {
-	struct clo_leak_report r;
+	struct clo_leak_report r = { .size = sizeof(r) };
 	struct eng e;
 
 	eng_open(&e, (struct eng_config){ 0 });
@@ -38,17 +38,17 @@ TEST(pages_backed_twice_are_one_entry_a_run)
 		if (i != 5)
 			CHECK_OK(eng_store(&e, i, 0, 1));
 	}
-	clo_vm_report(e.vm, &r);
+	CHECK_OK(clo_vm_report(e.vm, &r));
 	CHECK_EQ(r.backed_twice, 6);
 	CHECK_EQ(r.leak_count, 2);
-	CHECK_STR(r.leaks[0].what, "backed twice");
+	CHECK_EQ(r.leaks[0].kind, CLO_LEAK_BACKED_TWICE);
 	CHECK_EQ(r.leaks[0].gpa, E_GPA + 2 * E_PAGE);
 	CHECK_EQ(r.leaks[0].npages, 3);
 	CHECK_EQ(r.leaks[1].gpa, E_GPA + 6 * E_PAGE);
 	CHECK_STR(r.leaks[1].holder, "");
 	/* What the VMM frees, as KVM wants it, is gone from the report. */
 	CHECK_EQ(madvise(e.user, 16 * E_PAGE, MADV_REMOVE), 0);
-	clo_vm_report(e.vm, &r);
+	CHECK_OK(clo_vm_report(e.vm, &r));
 	CHECK_EQ(r.backed_twice + r.leak_count, 0);
 	eng_close(&e);
 }
@@ -56,7 +56,7 @@ TEST(pages_backed_twice_are_one_entry_a_run)
 TEST(more_entries_than_there_is_room_for_are_counted)
 {
 	struct eng_config c = { .pages = 1200 };
-	struct clo_leak_report r;
+	struct clo_leak_report r = { .size = sizeof(r) };
 	struct eng e;
 
 	eng_open(&e, c);
@@ -65,7 +65,7 @@ TEST(more_entries_than_there_is_room_for_are_counted)
 	CHECK_OK(clo_vm_set_attributes(e.vm, E_GPA, 1200 * E_PAGE, CLO_ATTR_PRIVATE));
 	for (unsigned i = 0; i < 1200; i += 10)
 		CHECK_OK(eng_store(&e, i, 0, 1));
-	clo_vm_report(e.vm, &r);
+	CHECK_OK(clo_vm_report(e.vm, &r));
 	CHECK_EQ(r.backed_twice, 120);
 	CHECK_EQ(r.leak_count, 16);
 	CHECK_EQ(r.leaks[15].gpa, E_GPA + 150 * E_PAGE);
@@ -75,31 +75,31 @@ TEST(more_entries_than_there_is_room_for_are_counted)
 TEST(pins_left_leak_their_frames)
 {
 	struct clo_gmem_pin *a, *b;
-	struct clo_leak_report r;
-	struct clo_host_stats s;
+	struct clo_leak_report r = { .size = sizeof(r) };
+	struct clo_host_stats s = { .size = sizeof(s) };
 	struct eng e;
 
 	eng_open(&e, in_place);
 	CHECK_OK(clo_gmem_pin(e.gmem, 2 * E_PAGE, 2 * E_PAGE, "vfio0", &a, NULL));
 	CHECK_OK(clo_gmem_pin(e.gmem, 3 * E_PAGE, E_PAGE,
 			      "a holder whose name is longer than the room", &b, NULL));
-	clo_vm_report(e.vm, &r);
+	CHECK_OK(clo_vm_report(e.vm, &r));
 	CHECK_EQ(r.pins_left, 3);
 	CHECK_EQ(r.leak_count, 2);
-	CHECK_STR(r.leaks[0].what, "pinned");
+	CHECK_EQ(r.leaks[0].kind, CLO_LEAK_PINNED);
 	CHECK_STR(r.leaks[0].holder, "vfio0");
 	CHECK_STR(r.leaks[1].holder, "a holder whose name is longer t");
 	clo_vm_destroy(e.vm, &r);
 	CHECK_EQ(r.pins_left, 3);
-	clo_host_stats(e.host, &s);
+	CHECK_OK(clo_host_stats(e.host, &s));
 	CHECK_EQ(s.frames_leaked, 2);
 	CHECK_EQ(s.frames_used, 2);
 	/* The pins outlive their VM. */
 	clo_gmem_unpin(a);
-	clo_host_stats(e.host, &s);
+	CHECK_OK(clo_host_stats(e.host, &s));
 	CHECK_EQ(s.frames_leaked, 1);
 	clo_gmem_unpin(b);
-	clo_host_stats(e.host, &s);
+	CHECK_OK(clo_host_stats(e.host, &s));
 	CHECK_EQ(s.frames_leaked, 0);
 	CHECK_EQ(s.frames_used, 0);
 	CHECK_OK(clo_host_destroy(e.host));
@@ -108,7 +108,7 @@ TEST(pins_left_leak_their_frames)
 
 TEST(statistics)
 {
-	struct clo_vm_stats s;
+	struct clo_vm_stats s = { .size = sizeof(s) };
 	struct eng e;
 
 	eng_open(&e, in_place);
@@ -185,7 +185,7 @@ TEST(a_file_closed_while_bound)
 
 TEST(pins_that_no_memslot_shows_are_reported)
 {
-	struct clo_leak_report r;
+	struct clo_leak_report r = { .size = sizeof(r) };
 	struct clo_gmem *second;
 	struct clo_gmem_pin *p;
 	struct eng e;
@@ -194,7 +194,7 @@ TEST(pins_that_no_memslot_shows_are_reported)
 	CHECK_OK(clo_gmem_create(e.vm, 8 * E_PAGE, CLO_GMEM_MMAP | CLO_GMEM_INIT_SHARED, 0,
 				 &second));
 	CHECK_OK(clo_gmem_pin(second, 2 * E_PAGE, 3 * E_PAGE, "vhost", &p, NULL));
-	clo_vm_report(e.vm, &r);
+	CHECK_OK(clo_vm_report(e.vm, &r));
 	CHECK_EQ(r.pins_left, 3);
 	CHECK_EQ(r.leak_count, 1);
 	CHECK_EQ(r.leaks[0].gpa, CLO_NO_GPA);
@@ -207,16 +207,16 @@ TEST(pins_that_no_memslot_shows_are_reported)
 /* A VMM closes its files, then destroys the VM: what it forgot to unpin is in the report still. */
 TEST(frames_lost_by_a_close_are_reported)
 {
-	struct clo_leak_report r;
+	struct clo_leak_report r = { .size = sizeof(r) };
 	struct clo_gmem_pin *p;
-	struct clo_host_stats s;
+	struct clo_host_stats s = { .size = sizeof(s) };
 	struct eng e;
 
 	eng_open(&e, in_place);
 	CHECK_OK(clo_gmem_pin(e.gmem, 4 * E_PAGE, 2 * E_PAGE, "vfio0", &p, NULL));
 	clo_gmem_close(e.gmem);
 	clo_vm_destroy(e.vm, &r);
-	clo_host_stats(e.host, &s);
+	CHECK_OK(clo_host_stats(e.host, &s));
 	CHECK_EQ(s.frames_leaked, 2);
 	CHECK_EQ(s.frames_used, 2);
 	CHECK_EQ(r.pins_left, 0);
@@ -224,11 +224,11 @@ TEST(frames_lost_by_a_close_are_reported)
 	CHECK_EQ(r.leak_count, 1);
 	CHECK_EQ(r.leaks[0].gpa, CLO_NO_GPA);
 	CHECK_EQ(r.leaks[0].npages, 2);
-	CHECK_STR(r.leaks[0].what, "frame lost");
+	CHECK_EQ(r.leaks[0].kind, CLO_LEAK_FRAME_LOST);
 	CHECK_STR(r.leaks[0].holder, "vfio0");
 	/* Late, but the host is there: the frames come back. */
 	clo_gmem_unpin(p);
-	clo_host_stats(e.host, &s);
+	CHECK_OK(clo_host_stats(e.host, &s));
 	CHECK_EQ(s.frames_leaked, 0);
 	CHECK_EQ(s.frames_used, 0);
 	CHECK_OK(clo_host_destroy(e.host));
@@ -239,29 +239,29 @@ TEST(frames_lost_by_a_close_are_reported)
 TEST(a_late_unpin_ends_the_loss)
 {
 	struct clo_gmem_pin *first, *second;
-	struct clo_leak_report r;
-	struct clo_host_stats s;
+	struct clo_leak_report r = { .size = sizeof(r) };
+	struct clo_host_stats s = { .size = sizeof(s) };
 	struct eng e;
 
 	eng_open(&e, in_place);
 	CHECK_OK(clo_gmem_pin(e.gmem, 4 * E_PAGE, 2 * E_PAGE, "vfio0", &first, NULL));
 	CHECK_OK(clo_gmem_pin(e.gmem, 5 * E_PAGE, 2 * E_PAGE, "vhost", &second, NULL));
 	clo_gmem_close(e.gmem);
-	clo_vm_report(e.vm, &r);
+	CHECK_OK(clo_vm_report(e.vm, &r));
 	CHECK_EQ(r.frames_lost, 3);
 	clo_gmem_unpin(first);
-	clo_vm_report(e.vm, &r);
+	CHECK_OK(clo_vm_report(e.vm, &r));
 	CHECK_EQ(r.frames_lost, 2);
 	CHECK_EQ(r.leak_count, 1);
 	CHECK_STR(r.leaks[0].holder, "vhost");
-	clo_host_stats(e.host, &s);
+	CHECK_OK(clo_host_stats(e.host, &s));
 	CHECK_EQ(s.frames_leaked, 2);
 	clo_gmem_unpin(second);
-	clo_vm_report(e.vm, &r);
+	CHECK_OK(clo_vm_report(e.vm, &r));
 	CHECK_EQ(r.frames_lost, 0);
 	CHECK_EQ(r.leak_count, 0);
 	clo_vm_destroy(e.vm, &r);
-	clo_host_stats(e.host, &s);
+	CHECK_OK(clo_host_stats(e.host, &s));
 	CHECK_EQ(s.frames_used, 0);
 	CHECK_OK(clo_host_destroy(e.host));
 	CHECK_EQ(clo_alloc_live(), e.live);
@@ -271,7 +271,7 @@ TEST(a_late_unpin_ends_the_loss)
 TEST(a_sparse_guest_is_reported_at_once)
 {
 	struct eng_config c = in_place;
-	struct clo_leak_report r;
+	struct clo_leak_report r = { .size = sizeof(r) };
 	struct clo_gmem_pin *p;
 	struct eng e;
 
@@ -280,7 +280,7 @@ TEST(a_sparse_guest_is_reported_at_once)
 	CHECK_OK(eng_store(&e, 0, 0, 1));
 	CHECK_OK(clo_gmem_pin(e.gmem, (1ULL << 40) - E_PAGE, E_PAGE, "vfio0", &p, NULL));
 	for (unsigned i = 0; i < 1000; i++)
-		clo_vm_report(e.vm, &r);
+		CHECK_OK(clo_vm_report(e.vm, &r));
 	CHECK_EQ(r.pins_left, 1);
 	CHECK_EQ(r.leaks[0].gpa, E_GPA + (1ULL << 40) - E_PAGE);
 	clo_gmem_unpin(p);

@@ -12,11 +12,13 @@
 static int vm_check_config(const struct clo_vm_config *cfg, struct clo_vm_config *out)
 {
 	const struct clo_trust_ops *trust;
+	int ret;
 
-	*out = (struct clo_vm_config){ .size = sizeof(*out) };
-	if (!cfg || cfg->size == 0)
+	if (!cfg)
 		return -EINVAL;
-	memcpy(out, cfg, cfg->size < sizeof(*out) ? cfg->size : sizeof(*out));
+	ret = clo_struct_in(out, sizeof(*out), cfg, CLO_VM_CONFIG_SIZE_VER0);
+	if (ret)
+		return ret;
 	trust = clo_trust_find(out->type);
 	if (!trust || out->attr_owner > CLO_ATTR_OWNER_GMEM || out->max_level > CLO_LEVEL_COUNT)
 		return -EINVAL;
@@ -33,6 +35,7 @@ static int vm_make_parts(struct clo_vm *vm)
 		.as_count = vm->trust->as_count,
 		.valid_flags = vm->trust->mem_flags,
 		.owner = vm->id,
+		.db = vm->host->db,
 		.gfn_end = CLO_GFN_END,
 		.flush = clo_vm_slot_flush,
 		.write_protect = clo_vm_slot_write_protect,
@@ -121,12 +124,15 @@ static void vm_free_lists(struct clo_vm *vm)
 	}
 }
 
-void clo_vm_destroy(struct clo_vm *vm, struct clo_leak_report *report)
+int clo_vm_destroy(struct clo_vm *vm, struct clo_leak_report *report)
 {
-	if (report)
-		clo_vm_report(vm, report);
+	int ret;
+
 	if (clo_forked(vm->fork_gen))
-		return;
+		return 0;
+	ret = report ? clo_vm_report(vm, report) : 0;
+	if (ret)
+		return ret;
 	/* Release the files while the slots still stand: each zaps what its bindings map. */
 	while (vm->gmems)
 		clo_gmem_close(vm->gmems->gmem);
@@ -141,6 +147,7 @@ void clo_vm_destroy(struct clo_vm *vm, struct clo_leak_report *report)
 	vm_free_lists(vm);
 	clo_host_id_give(vm->host, vm);
 	clo_free(vm);
+	return 0;
 }
 
 int clo_gmem_create(struct clo_vm *vm, uint64_t bytes, uint64_t flags, uint32_t page_order,
@@ -212,14 +219,16 @@ void clo_gmem_close(struct clo_gmem *gmem)
 
 int clo_vm_set_region(struct clo_vm *vm, const struct clo_region *region)
 {
-	const struct clo_gmem *g = region->flags & CLO_MEM_GUEST_MEMFD ? region->gmem : NULL;
+	struct clo_region r;
+	int ret = clo_struct_in(&r, sizeof(r), region, CLO_REGION_SIZE_VER0);
 
 	if (clo_forked(vm->fork_gen))
 		return -EIO;
-	/* Another VM's file is refused in its turn, by the id of its VM, which is one host's. */
-	if (g && clo_gmem_pagedb(g) != vm->host->db)
+	if (ret)
+		return ret;
+	if (r.reserved != 0)
 		return -EINVAL;
-	return clo_slots_set_region(vm->slots, region);
+	return clo_slots_set_region(vm->slots, &r);
 }
 
 struct find_slot {
@@ -296,12 +305,9 @@ void clo_vm_set_prepare(struct clo_vm *vm, int (*prepare)(void *arg, uint64_t gp
 	vm->prepare_arg = arg;
 }
 
-void clo_vm_stats(struct clo_vm *vm, struct clo_vm_stats *out)
+int clo_vm_stats(struct clo_vm *vm, struct clo_vm_stats *out)
 {
-	*out = (struct clo_vm_stats){ 0 };
-	if (clo_forked(vm->fork_gen))
-		return;
-	*out = (struct clo_vm_stats){
+	struct clo_vm_stats s = {
 		.conversions = clo_stat_get(&vm->conversions),
 		.converted_pages = clo_stat_get(&vm->converted_pages),
 		.conversions_failed = clo_stat_get(&vm->conversions_failed),
@@ -309,27 +315,30 @@ void clo_vm_stats(struct clo_vm *vm, struct clo_vm_stats *out)
 		.shootdowns = clo_stat_get(&vm->mmu.shootdowns),
 		.ipis = clo_stat_get(&vm->mmu.ipis),
 	};
-	_Static_assert(CLO_ZAP_REASON_COUNT <= CLO_ARRAY_SIZE(out->zaps),
-		       "zaps[] holds every reason");
+
+	if (clo_forked(vm->fork_gen))
+		return -EIO;
+	_Static_assert(CLO_ZAP_REASON_COUNT <= CLO_ARRAY_SIZE(s.zaps), "zaps[] holds every reason");
 	for (unsigned i = 0; i < CLO_ZAP_REASON_COUNT; i++)
-		out->zaps[i] = clo_stat_get(&vm->zaps[i]);
-	for (unsigned s = 0; s < CLO_SPACE_COUNT; s++) {
+		s.zaps[i] = clo_stat_get(&vm->zaps[i]);
+	for (unsigned space = 0; space < CLO_SPACE_COUNT; space++) {
 		struct clo_table_stats ts;
 
-		clo_table_stats(vm->mmu.table[s], &ts);
-		out->table_pages += ts.pages;
+		clo_table_stats(vm->mmu.table[space], &ts);
+		s.table_pages += ts.pages;
 	}
 	clo_mutex_lock(&vm->lock);
 	for (struct clo_vcpu *v = vm->vcpus; v; v = v->next) {
-		out->faults += clo_stat_get(&v->faults);
-		out->faults_fixed += clo_stat_get(&v->fixed);
-		out->faults_retried += clo_stat_get(&v->retried);
-		out->fault_exits += clo_stat_get(&v->exits);
+		s.faults += clo_stat_get(&v->faults);
+		s.faults_fixed += clo_stat_get(&v->fixed);
+		s.faults_retried += clo_stat_get(&v->retried);
+		s.fault_exits += clo_stat_get(&v->exits);
 	}
 	clo_mutex_unlock(&vm->lock);
+	return clo_struct_out(out, &s, sizeof(s), CLO_VM_STATS_SIZE_VER0);
 }
 
-const char *clo_zap_reason_text(unsigned i)
+const char *clo_zap_reason_text(uint32_t i)
 {
 	return i < CLO_ZAP_REASON_COUNT ? clo_zap_reason_name((enum clo_zap_reason)i) : NULL;
 }

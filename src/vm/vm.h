@@ -49,7 +49,8 @@ struct clo_vm_gmem {
 
 struct clo_vm_listener {
 	struct clo_vm_listener *next;
-	const struct clo_dma_listener *l;
+	const struct clo_dma_listener *id; /* the caller's; l is a copy */
+	struct clo_dma_listener l;
 };
 
 struct clo_vm {

@@ -53,6 +53,7 @@ static inline struct clo_region eng_region(const struct eng *e, uint32_t id, uin
 					   uint64_t pages, uint64_t index)
 {
 	return (struct clo_region){
+		.size = sizeof(struct clo_region),
 		.slot = id,
 		.flags = CLO_MEM_GUEST_MEMFD,
 		.guest_phys_addr = gpa,
@@ -72,7 +73,7 @@ static inline int eng_slot(struct eng *e, uint32_t id, uint64_t gpa, uint64_t pa
 
 static inline int eng_slot_delete(struct eng *e, uint32_t id)
 {
-	struct clo_region r = { .slot = id };
+	struct clo_region r = { .size = sizeof(r), .slot = id };
 
 	return clo_vm_set_region(e->vm, &r);
 }
@@ -112,9 +113,9 @@ static inline void eng_check(struct eng *e)
 
 static inline uint64_t eng_frames(const struct eng *e)
 {
-	struct clo_host_stats s;
+	struct clo_host_stats s = { .size = sizeof(s) };
 
-	clo_host_stats(e->host, &s);
+	CHECK_OK(clo_host_stats(e->host, &s));
 	return s.frames_used;
 }
 
@@ -175,9 +176,9 @@ static inline bool eng_is_private(struct eng *e, uint64_t page)
 
 static inline struct clo_vm_stats eng_stats(const struct eng *e)
 {
-	struct clo_vm_stats s;
+	struct clo_vm_stats s = { .size = sizeof(s) };
 
-	clo_vm_stats(e->vm, &s);
+	CHECK_OK(clo_vm_stats(e->vm, &s));
 	return s;
 }
 

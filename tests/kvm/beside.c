@@ -190,6 +190,7 @@ struct answers answers_region(const struct beside *b, struct clo_region r, const
 	};
 	struct answers a;
 
+	r.size = sizeof(r);
 	r.gmem = f ? f->gmem : NULL;
 	a.kernel = answer(ioctl(b->vm, B_SET_REGION2, &k));
 	a.here = clo_vm_set_region(b->cvm, &r);

@@ -167,7 +167,7 @@ static bool compare_page(struct run *r, unsigned page)
 
 static bool step_slot(struct run *r, const struct step *s)
 {
-	struct clo_region region = { .slot = s->n % SLOTS };
+	struct clo_region region = { .size = sizeof(region), .slot = s->n % SLOTS };
 	const uint64_t arg[B_REGION_ARGS] = { region.slot, CLO_MEM_GUEST_MEMFD };
 
 	if (s->code == S_SLOT) {
@@ -245,7 +245,9 @@ static unsigned run_program(struct beside *b, const struct program *p, char *tex
 		bad = compare_page(&r, i);
 	close_file(&r);
 	for (unsigned i = 0; i < SLOTS; i++)
-		(void)answers_region(b, (struct clo_region){ .slot = i }, NULL);
+		(void)answers_region(
+			b, (struct clo_region){ .size = sizeof(struct clo_region), .slot = i },
+			NULL);
 	snprintf(text, size, "%s", r.text);
 	return bad ? at : p->count + 1;
 }

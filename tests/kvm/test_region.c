@@ -107,6 +107,7 @@ static void close_test(struct region_test *t)
 static bool request(struct region_test *t, const uint64_t *field)
 {
 	struct clo_region r = {
+		.size = sizeof(r),
 		.slot = (uint32_t)field[F_SLOT],
 		.flags = (uint32_t)field[F_FLAGS],
 		.guest_phys_addr = field[F_GPA],
@@ -121,7 +122,10 @@ static bool request(struct region_test *t, const uint64_t *field)
 /* On both sides, whatever is there. */
 static void clear(struct region_test *t, uint64_t slot)
 {
-	(void)answers_region(&t->b, (struct clo_region){ .slot = (uint32_t)slot }, NULL);
+	(void)answers_region(
+		&t->b,
+		(struct clo_region){ .size = sizeof(struct clo_region), .slot = (uint32_t)slot },
+		NULL);
 }
 
 static void prepare(struct region_test *t)

@@ -50,6 +50,7 @@ static int slot_add(struct engine_vm *e, const struct model_vm *m, unsigned n)
 {
 	const struct model_slot *s = &m->slot[n];
 	struct clo_region r = {
+		.size = sizeof(r),
 		.slot = n,
 		.flags = CLO_MEM_GUEST_MEMFD,
 		.guest_phys_addr = (MODEL_GFN + (uint64_t)s->first) * PAGE,
@@ -211,7 +212,7 @@ static struct model_result engine_apply(struct engine_vm *e, const struct model_
 					const struct model_op *op)
 {
 	uint64_t gpa = (MODEL_GFN + (uint64_t)op->page) * PAGE, bytes = op->count * PAGE;
-	struct clo_region del = { .slot = op->n % MODEL_SLOTS };
+	struct clo_region del = { .size = sizeof(del), .slot = op->n % MODEL_SLOTS };
 	struct model_result r = { 0 };
 
 	switch (op->code) {
@@ -335,13 +336,13 @@ static bool read_back(struct drive *d, char *why, size_t size)
 /* Nothing may be left on the host when its VMs are gone. */
 static bool close_all(struct drive *d, char *why, size_t size)
 {
-	struct clo_host_stats s = { 0 };
+	struct clo_host_stats s = { .size = sizeof(s) };
 	bool good = true;
 
 	for (unsigned i = 0; i < MODEL_VMS; i++)
 		vm_close(d, i);
 	if (d->host) {
-		clo_host_stats(d->host, &s);
+		(void)clo_host_stats(d->host, &s);
 		if (clo_host_destroy(d->host) || s.frames_used) {
 			snprintf(why, size, "%" PRIu64 " frames left after the VMs are gone",
 				 s.frames_used);

@@ -49,6 +49,7 @@ static int make(struct machine *m)
 	if (ret)
 		return failed("guest_memfd", ret);
 	memset(&region, 0, sizeof(region));
+	region.size = sizeof(region);
 	region.flags = CLO_MEM_GUEST_MEMFD;
 	region.guest_phys_addr = GPA;
 	region.memory_size = BYTES;
@@ -95,10 +96,13 @@ int main(void)
 	struct machine m;
 	int ret;
 
+	memset(&report, 0, sizeof(report));
+	report.size = sizeof(report);
 	if (make(&m) || use(&m))
 		return 1;
-	clo_vm_destroy(m.vm, &report);
-	ret = clo_host_destroy(m.host);
+	ret = clo_vm_destroy(m.vm, &report);
+	if (ret == 0)
+		ret = clo_host_destroy(m.host);
 	if (ret || report.leak_count)
 		return failed("end", ret);
 	printf("ok - cloister %s\n", clo_version());

@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * vm/layout.c - the layout of the public structs, held at compile time. A field that was released
+ * never moves; a new one comes at the end and changes the size, never CLO_..._SIZE_VER0.
+ */
+#include "cloister/cloister.h"
+
+#include <assert.h>
+
+#define AT(type, field, at) static_assert(offsetof(struct type, field) == (at), #type "." #field)
+#define SIZE(type, size)    static_assert(sizeof(struct type) == (size), "size of " #type)
+#define VERSIONED(type, size, ver0)                                                                \
+	AT(type, size, 0);                                                                         \
+	static_assert(sizeof(struct type) >= (ver0), "first size of " #type)
+
+/* clang-format off */
+VERSIONED(clo_host_config, size, CLO_HOST_CONFIG_SIZE_VER0);
+AT(clo_host_config, view, 4);
+AT(clo_host_config, mem_bytes, 8);
+AT(clo_host_config, hugetlb, 16);
+AT(clo_host_config, reserved, 20);
+SIZE(clo_host_config, 24);
+
+VERSIONED(clo_host_stats, size, CLO_HOST_STATS_SIZE_VER0);
+AT(clo_host_stats, frames_limit, 8);
+AT(clo_host_stats, frames_used, 16);
+AT(clo_host_stats, frames_leaked, 24);
+SIZE(clo_host_stats, 32);
+
+VERSIONED(clo_vm_config, size, CLO_VM_CONFIG_SIZE_VER0);
+AT(clo_vm_config, type, 4);
+AT(clo_vm_config, attr_owner, 8);
+AT(clo_vm_config, flags, 12);
+AT(clo_vm_config, exit_hypercall, 16);
+AT(clo_vm_config, max_level, 20);
+SIZE(clo_vm_config, 24);
+
+/* An array of these is in clo_leak_report: they never grow. */
+AT(clo_leak, gpa, 0);
+AT(clo_leak, npages, 8);
+AT(clo_leak, kind, 16);
+AT(clo_leak, reserved, 20);
+AT(clo_leak, holder, 32);
+SIZE(clo_leak, 64);
+
+VERSIONED(clo_leak_report, size, CLO_LEAK_REPORT_SIZE_VER0);
+AT(clo_leak_report, leak_count, 4);
+AT(clo_leak_report, backed_twice, 8);
+AT(clo_leak_report, pins_left, 16);
+AT(clo_leak_report, frames_lost, 24);
+AT(clo_leak_report, undo_failures, 32);
+AT(clo_leak_report, leaks, 40);
+SIZE(clo_leak_report, 40 + 16 * 64);
+
+VERSIONED(clo_vm_stats, size, CLO_VM_STATS_SIZE_VER0);
+AT(clo_vm_stats, faults, 8);
+AT(clo_vm_stats, faults_fixed, 16);
+AT(clo_vm_stats, faults_retried, 24);
+AT(clo_vm_stats, fault_exits, 32);
+AT(clo_vm_stats, conversions, 40);
+AT(clo_vm_stats, converted_pages, 48);
+AT(clo_vm_stats, conversions_failed, 56);
+AT(clo_vm_stats, moved_leaves, 64);
+AT(clo_vm_stats, zaps, 72);
+AT(clo_vm_stats, shootdowns, 200);
+AT(clo_vm_stats, ipis, 208);
+AT(clo_vm_stats, table_pages, 216);
+SIZE(clo_vm_stats, 224);
+
+VERSIONED(clo_region, size, CLO_REGION_SIZE_VER0);
+AT(clo_region, slot, 4);
+AT(clo_region, flags, 8);
+AT(clo_region, reserved, 12);
+AT(clo_region, guest_phys_addr, 16);
+AT(clo_region, memory_size, 24);
+AT(clo_region, userspace_addr, 32);
+AT(clo_region, guest_memfd_offset, 40);
+AT(clo_region, gmem, 48);
+SIZE(clo_region, 56);
+
+VERSIONED(clo_convert, size, CLO_CONVERT_SIZE_VER0);
+AT(clo_convert, flags, 4);
+AT(clo_convert, gpa, 8);
+AT(clo_convert, bytes, 16);
+AT(clo_convert, wait_ns, 24);
+AT(clo_convert, error_gpa, 32);
+AT(clo_convert, error_offset, 40);
+AT(clo_convert, holder, 48);
+SIZE(clo_convert, 80);
+
+/* Given out by the library: size says how much of it a caller may read. */
+AT(clo_dma_range, size, 0);
+AT(clo_dma_range, gpa, 8);
+AT(clo_dma_range, bytes, 16);
+AT(clo_dma_range, gmem, 24);
+AT(clo_dma_range, gmem_offset, 32);
+AT(clo_dma_range, hva, 40);
+SIZE(clo_dma_range, 48);
+
+VERSIONED(clo_dma_listener, size, CLO_DMA_LISTENER_SIZE_VER0);
+AT(clo_dma_listener, reserved, 4);
+AT(clo_dma_listener, name, 8);
+AT(clo_dma_listener, map, 16);
+AT(clo_dma_listener, unmap, 24);
+AT(clo_dma_listener, arg, 32);
+SIZE(clo_dma_listener, 40);
+
+AT(clo_exit, size, 0);
+AT(clo_exit, reason, 4);
+AT(clo_exit, cause, 8);
+AT(clo_exit, error, 12);
+AT(clo_exit, memory_fault.flags, 16);
+AT(clo_exit, memory_fault.gpa, 24);
+AT(clo_exit, memory_fault.size, 32);
+AT(clo_exit, mmio.gpa, 40);
+AT(clo_exit, mmio.len, 48);
+AT(clo_exit, mmio.is_write, 52);
+AT(clo_exit, hypercall.nr, 56);
+AT(clo_exit, hypercall.args, 64);
+AT(clo_exit, hypercall.ret, 112);
+SIZE(clo_exit, 120);
+/* clang-format on */
