@@ -63,16 +63,17 @@ CLO_API int clo_gmem_fallocate(struct clo_gmem *gmem, int mode, int64_t off,
  */
 CLO_API int clo_gmem_mmap(struct clo_gmem *gmem, uint64_t off, uint64_t len, bool shared,
 			  void **addr) CLO_CHECKED;
-/*
- * -EINVAL: addr and len (rounded up) are not those of one clo_gmem_mmap(). Waits for accesses
- * through it.
- */
+/* -EINVAL: addr and len (rounded up) are not those of one clo_gmem_mmap(). */
 CLO_API int clo_gmem_munmap(struct clo_gmem *gmem, void *addr, uint64_t len) CLO_CHECKED;
 /*
- * Copy bytes between buf and offset off (write: to the file), with an errno instead of a signal, as
- * decided by the MMU where there are mappings. Pages before a bad one may have been copied. Waits
- * while a page is being converted.
- * -ENODEV: no MMAP flag. -EFAULT: private, or beyond the size. ENOMEM, EHWPOISON: cannot be had.
+ * Copy bytes between buf and offset off (write: to the file), with an errno instead of a signal.
+ * Mappings have no part in it. buf may be any memory, a mapping of a guest_memfd too; it is touched
+ * with nothing held. When it fails, all bytes before the first that could not be copied are copied,
+ * and none from there on; beyond the size: none. Waits while a page is being converted.
+ * -ENODEV: no MMAP flag. -EFAULT: private, or beyond the size;
+ * buf cannot be read (write: false: be written), or is a private page of a mapping. ENOMEM,
+ * EHWPOISON: the page cannot be had. Where a seccomp filter forbids process_vm_readv() and
+ * process_vm_writev(), a bad buf is the signal of a plain access.
  */
 CLO_API int clo_gmem_host_access(struct clo_gmem *gmem, uint64_t off, void *buf, size_t bytes,
 				 bool write) CLO_CHECKED;

@@ -275,11 +275,10 @@ TEST(uffd_late_refusal)
 	owner_close(&o);
 }
 
-/* An access is in the middle of its page when the mapping is to go. */
 struct stall {
 	struct owner o;
 	uint8_t *v;
-	struct clo_a32 inside, go, unmapped;
+	struct clo_a32 inside, go;
 };
 
 static int stalled_resolve(void *owner, uint64_t index, clo_view_grant_fn grant, void *garg)
@@ -302,19 +301,11 @@ static void *stalled_access(void *arg)
 	return NULL;
 }
 
-static void *unmap_it(void *arg)
-{
-	struct stall *s = arg;
-
-	CHECK_OK(clo_view_unmap(s->o.vs, s->v, 4));
-	clo_a32_set(&s->unmapped, 1);
-	return NULL;
-}
-
-static void unmap_waits(enum clo_view_level level)
+/* An access has no part in a mapping: one that takes its time keeps nobody from unmapping. */
+static void unmap_goes_on(enum clo_view_level level)
 {
 	struct stall s = { 0 };
-	struct clo_thread access, unmap;
+	struct clo_thread access;
 
 	owner_open(&s.o, level, 4);
 	clo_view_set_destroy(s.o.vs);
@@ -327,24 +318,18 @@ static void unmap_waits(enum clo_view_level level)
 	CHECK_OK(clo_thread_create(&access, stalled_access, &s));
 	while (!clo_a32_get(&s.inside))
 		clo_relax();
-	CHECK_OK(clo_thread_create(&unmap, unmap_it, &s));
-	/* True however slow the thread is; a call that does not wait is found out nearly always. */
-	for (int i = 0; i < 20000; i++) {
-		CHECK_EQ(clo_a32_get(&s.unmapped), 0);
-		clo_relax();
-	}
+	CHECK_OK(clo_view_unmap(s.o.vs, s.v, 4));
 	clo_a32_set(&s.go, 1);
 	CHECK_OK(clo_thread_join(&access));
-	CHECK_OK(clo_thread_join(&unmap));
 	owner_close(&s.o);
 }
-TEST(uffd_unmap_waits)
+TEST(uffd_unmap_under_slow_access)
 {
-	unmap_waits(CLO_VIEW_UFFD);
+	unmap_goes_on(CLO_VIEW_UFFD);
 }
-TEST(remap_unmap_waits)
+TEST(remap_unmap_under_slow_access)
 {
-	unmap_waits(CLO_VIEW_REMAP);
+	unmap_goes_on(CLO_VIEW_REMAP);
 }
 
 /* Beyond the end there is nothing to ask for. */

@@ -199,9 +199,33 @@ int clo_view_settle(struct clo_view_set *vs, struct clo_range r)
 	return vs->vh->ops->settle(vs, r);
 }
 
+/* Of one page. *@done: bytes that were copied, also when it fails. */
+static int access_page(struct clo_view_set *vs, uint64_t off, uint8_t *buf, size_t bytes,
+		       bool write, size_t *done)
+{
+	uint8_t bounce[CLO_PAGE_SIZE];
+	size_t n = bytes;
+	int ret = 0;
+
+	*done = 0;
+	if (write)
+		n = view_buf_copy(buf, bounce, bytes, false);
+	if (n > 0)
+		ret = vs->vh->ops->access(vs, off, bounce, n, write);
+	if (ret == -EACCES || ret == -ERANGE)
+		ret = -EFAULT;
+	if (ret)
+		return ret;
+	if (!write)
+		n = view_buf_copy(buf, bounce, bytes, true);
+	*done = n;
+	return n < bytes ? -EFAULT : 0;
+}
+
 int clo_view_access(struct clo_view_set *vs, uint64_t off_bytes, void *buf, size_t bytes,
 		    bool write)
 {
+	uint8_t *at = buf;
 	uint64_t last;
 
 	if (bytes == 0)
@@ -209,7 +233,20 @@ int clo_view_access(struct clo_view_set *vs, uint64_t off_bytes, void *buf, size
 	if (__builtin_add_overflow(off_bytes, (uint64_t)bytes - 1, &last) ||
 	    last >> CLO_PAGE_SHIFT >= vs->npages)
 		return -EFAULT;
-	return vs->vh->ops->access(vs, off_bytes, buf, bytes, write);
+	while (bytes > 0) {
+		size_t n = (size_t)(CLO_PAGE_SIZE - (off_bytes & CLO_PAGE_MASK));
+		int ret;
+
+		if (n > bytes)
+			n = bytes;
+		ret = access_page(vs, off_bytes, at, n, write, &n);
+		if (ret)
+			return ret;
+		off_bytes += n;
+		at += n;
+		bytes -= n;
+	}
+	return 0;
 }
 
 bool clo_view_is_shown(const struct clo_view_set *vs, uint64_t index)
@@ -224,7 +261,7 @@ void clo_view_stats(const struct clo_view_set *vs, struct clo_view_stats *out)
 
 	clo_rwlock_rdlock(lock);
 	for (const struct view_map *m = vs->maps; m; m = m->next_in_set)
-		mappings += m->internal ? 0 : 1;
+		mappings++;
 	clo_rwlock_unlock(lock);
 	*out = (struct clo_view_stats){
 		.mappings = mappings,

@@ -102,7 +102,7 @@ struct clo_view_piece {
  */
 int clo_view_map(struct clo_view_set *vs, const struct clo_view_piece *pieces, size_t piece_count,
 		 const struct clo_range *hidden, size_t hidden_count, void **addr) CLO_MUST_USE;
-/* -EINVAL no such mapping. Waits for a clo_view_access() that uses it. */
+/* -EINVAL no such mapping. */
 int clo_view_unmap(struct clo_view_set *vs, void *addr, uint64_t npages) CLO_MUST_USE;
 
 /*
@@ -134,10 +134,11 @@ int clo_view_settle(struct clo_view_set *vs, struct clo_range r) CLO_MUST_USE;
 
 /*
  * A host access with an errno instead of a signal, at every level: copies @bytes between @buf and
- * file offset @off_bytes. UFFD and REMAP go through a mapping (the VMM's, or one made for the
- * purpose) by process_vm_readv/writev on this process, so the MMU decides. Called with no lock or
- * folio lock held. -EFAULT private page or beyond the end; -ENOMEM, -EHWPOISON as resolve said.
- * Partial: nothing is promised about bytes before the bad page.
+ * file offset @off_bytes, page by page through memory of this module. The file's side is copied
+ * while resolve grants it (SOFT: under the set's lock), @buf with nothing held: it may be any
+ * memory. Called with no lock or folio lock held. -EFAULT private page, beyond the end, @buf cannot
+ * be touched; -ENOMEM, -EHWPOISON as resolve said. All bytes before the first that could not be
+ * copied are copied, none behind it.
  */
 int clo_view_access(struct clo_view_set *vs, uint64_t off_bytes, void *buf, size_t bytes,
 		    bool write) CLO_MUST_USE;

@@ -36,7 +36,8 @@ struct view_ops {
 	void (*show)(struct clo_view_set *vs, struct clo_range r);
 	void (*drop)(struct clo_view_set *vs, struct clo_range r);
 	int (*settle)(struct clo_view_set *vs, struct clo_range r);
-	int (*access)(struct clo_view_set *vs, uint64_t off, uint8_t *buf, size_t bytes,
+	/* Of one page, with memory of the engine. -errno of resolve. */
+	int (*access)(struct clo_view_set *vs, uint64_t off, uint8_t *bounce, size_t bytes,
 		      bool write);
 	bool (*is_shown)(const struct clo_view_set *vs, uint64_t index);
 	const struct view_real_ops *real;
@@ -56,9 +57,9 @@ struct clo_view_host {
 	struct clo_mutex spare_lock; /* rank LEAF */
 	void *spare;                 /* REMAP [spare_lock]: a VMA in reserve */
 	struct view_engine *engine;  /* UFFD */
-	/* Rank VIEW, never together with a set's: maps, and dying, users, refs of each. */
+	/* Rank VIEW, never together with a set's: maps, and dying, refs of each. */
 	struct clo_mutex lock;
-	struct clo_cond idle;  /* users or refs of a mapping came to 0 */
+	struct clo_cond idle;  /* refs of a mapping came to 0 */
 	struct view_map *maps; /* [lock] of all sets: where the engine finds an address */
 };
 
@@ -78,17 +79,15 @@ struct clo_view_set {
 		stuck_pages;
 };
 
-/* One mapping. A mapping made for clo_view_access() is internal: no VMM knows it. */
+/* One mapping. */
 struct view_map {
 	struct view_map *next_in_set;  /* [set lock] */
 	struct view_map *next_in_host; /* [host lock] */
 	struct clo_view_set *set;
 	uint8_t *addr;
-	struct clo_range r; /* indexes; empty: only a tail */
-	uint64_t tail;      /* pages behind r, beyond the end of the file */
-	bool internal;
-	bool dying;                   /* [host lock] unmap has begun: no new users */
-	uint32_t users;               /* [host lock] clo_view_access in progress */
+	struct clo_range r;           /* indexes; empty: only a tail */
+	uint64_t tail;                /* pages behind r, beyond the end of the file */
+	bool dying;                   /* [host lock] unmap has begun */
 	uint32_t refs;                /* [host lock] engine at work on a fault */
 	struct clo_a64 *shown, *want; /* REMAP: bits per page; shared but not mapped = want */
 	size_t piece_count;
@@ -138,8 +137,8 @@ struct clo_range view_content_run(const struct view_map *m, uint64_t at, uint64_
 				  bool *content);
 /* Make a mapping of @pieces and add it to the set. */
 int view_map_add(struct clo_view_set *vs, const struct clo_view_piece *pieces, size_t count,
-		 bool internal, struct view_map **out);
-/* No user, no engine at work, not mapped, freed. Called once, by the one who set dying. */
+		 struct view_map **out);
+/* No engine at work, not mapped, freed. Called once, by the one who set dying. */
 void view_map_remove(struct view_map *m);
 /*
  * Ask the owner for @index (and, in huge memory, for what is missing of its block); granted pages
@@ -153,8 +152,20 @@ int view_empty_open(struct clo_view_host *vh);
 void view_empty_close(struct clo_view_host *vh);
 int view_tail_map(struct view_map *m);
 
+/* A clo_view_grant_fn and what it is called with: maps what is granted, as view_ask() says. */
+struct view_ask {
+	struct clo_view_set *vs;
+	struct view_map *m;
+	int ret;
+};
+void view_ask_grant(void *garg, struct clo_range r, struct clo_pfn base);
+
 /* view_access.c */
-int view_real_access(struct clo_view_set *vs, uint64_t off, uint8_t *buf, size_t bytes, bool write);
+int view_real_access(struct clo_view_set *vs, uint64_t off, uint8_t *bounce, size_t bytes,
+		     bool write);
+
+/* view_buf.c: copy between the caller's buffer and the engine's; fewer bytes: it is bad there. */
+size_t view_buf_copy(void *buf, void *bounce, size_t bytes, bool to_buf);
 
 /* view_uffd.c: system calls on a userfaultfd. 0 or -errno. */
 struct view_uffd {

@@ -137,15 +137,9 @@ int view_grant_units(struct view_map *m, struct clo_range x,
 	return ret;
 }
 
-struct ask {
-	struct clo_view_set *vs;
-	struct view_map *m;
-	int ret;
-};
-
-static void ask_grant(void *garg, struct clo_range r, struct clo_pfn base)
+void view_ask_grant(void *garg, struct clo_range r, struct clo_pfn base)
 {
-	struct ask *a = garg;
+	struct view_ask *a = garg;
 	bool everywhere = a->vs->vh->level == CLO_VIEW_REMAP;
 
 	(void)base; /* the pieces of the mapping say it too */
@@ -165,8 +159,8 @@ static void ask_grant(void *garg, struct clo_range r, struct clo_pfn base)
 static int ask_page(struct clo_view_set *vs, struct view_map *m, uint64_t index, bool once)
 {
 	for (;;) {
-		struct ask a = { .vs = vs, .m = m };
-		int ret = vs->resolve(vs->owner, index, ask_grant, &a);
+		struct view_ask a = { .vs = vs, .m = m };
+		int ret = vs->resolve(vs->owner, index, view_ask_grant, &a);
 
 		if (ret == 0)
 			ret = a.ret;
@@ -238,7 +232,7 @@ static void free_map(struct view_map *m)
 }
 
 int view_map_add(struct clo_view_set *vs, const struct clo_view_piece *pieces, size_t count,
-		 bool internal, struct view_map **out)
+		 struct view_map **out)
 {
 	struct view_map *m = clo_alloc(sizeof(*m) + count * sizeof(pieces[0]));
 	int ret;
@@ -246,7 +240,6 @@ int view_map_add(struct clo_view_set *vs, const struct clo_view_piece *pieces, s
 	if (!m)
 		return -ENOMEM;
 	m->set = vs;
-	m->internal = internal;
 	m->r = clo_range(pieces[0].r.start, pieces[count - 1].r.end);
 	if (m->r.end > vs->npages) {
 		count--;
@@ -277,10 +270,8 @@ void view_map_remove(struct view_map *m)
 	struct clo_view_host *vh = vs->vh;
 	struct view_map **p;
 
-	/* Those who wait for the engine, then the engine; then others may use the address. */
+	/* The engine first; then others may use the address. */
 	clo_mutex_lock(&vh->lock);
-	while (m->users > 0)
-		clo_cond_wait(&vh->idle, &vh->lock);
 	for (p = &vh->maps; *p != m; p = &(*p)->next_in_host)
 		;
 	*p = m->next_in_host;
@@ -335,7 +326,7 @@ int view_real_map(struct clo_view_set *vs, const struct clo_view_piece *pieces, 
 		  const struct clo_range *hidden, size_t hidden_count, void **addr)
 {
 	struct view_map *m;
-	int ret = view_map_add(vs, pieces, count, false, &m);
+	int ret = view_map_add(vs, pieces, count, &m);
 
 	if (ret)
 		return ret;
@@ -359,7 +350,7 @@ static struct view_map *take(struct clo_view_set *vs, const void *addr, uint64_t
 	clo_mutex_lock(&vs->vh->lock);
 	for (m = vs->vh->maps; m; m = m->next_in_host) {
 		if (m->set == vs && m->addr == addr && clo_range_len(m->r) + m->tail == npages &&
-		    !m->internal && !m->dying)
+		    !m->dying)
 			break;
 	}
 	if (m)

@@ -142,7 +142,8 @@ static bool soft_is_shown(const struct clo_view_set *vs, uint64_t index)
 }
 
 /* False: the page is not present. */
-static bool copy_page(struct clo_view_set *vs, uint64_t off, uint8_t *buf, size_t bytes, bool write)
+static bool copy_page(struct clo_view_set *vs, uint64_t off, uint8_t *bounce, size_t bytes,
+		      bool write)
 {
 	uint64_t index = off >> CLO_PAGE_SHIFT;
 	const struct soft_chunk *c;
@@ -157,9 +158,9 @@ static bool copy_page(struct clo_view_set *vs, uint64_t off, uint8_t *buf, size_
 		uint8_t *p = (uint8_t *)clo_page_addr(vs->vh->db, pfn) + (off & CLO_PAGE_MASK);
 
 		if (write)
-			memcpy(p, buf, bytes);
+			memcpy(p, bounce, bytes);
 		else
-			memcpy(buf, p, bytes);
+			memcpy(bounce, p, bytes);
 	}
 	clo_rwlock_unlock(&vs->lock);
 	return there;
@@ -175,27 +176,16 @@ static int fault(struct clo_view_set *vs, uint64_t index)
 		return 0;
 	}
 	clo_stat_add(ret ? &vs->refused_faults : &vs->resolved_faults, 1);
-	if (ret == -EACCES || ret == -ERANGE)
-		return -EFAULT;
 	return ret == 0 && g.no_memory ? -ENOMEM : ret;
 }
 
-static int soft_access(struct clo_view_set *vs, uint64_t off, uint8_t *buf, size_t bytes,
+/* Of one page. */
+static int soft_access(struct clo_view_set *vs, uint64_t off, uint8_t *bounce, size_t bytes,
 		       bool write)
 {
-	while (bytes > 0) {
-		size_t n = (size_t)(CLO_PAGE_SIZE - (off & CLO_PAGE_MASK));
-		int ret;
+	while (!copy_page(vs, off, bounce, bytes, write)) {
+		int ret = fault(vs, off >> CLO_PAGE_SHIFT);
 
-		if (n > bytes)
-			n = bytes;
-		if (copy_page(vs, off, buf, n, write)) {
-			off += n;
-			buf += n;
-			bytes -= n;
-			continue;
-		}
-		ret = fault(vs, off >> CLO_PAGE_SHIFT);
 		if (ret)
 			return ret;
 	}
