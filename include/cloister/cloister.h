@@ -37,6 +37,7 @@
 #ifndef CLOISTER_CLOISTER_H
 #define CLOISTER_CLOISTER_H
 
+#include <cloister/capability.h>
 #include <cloister/convert.h>
 #include <cloister/gmem.h>
 #include <cloister/hooks.h>

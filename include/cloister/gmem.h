@@ -36,6 +36,11 @@ CLO_API int clo_gmem_create(struct clo_vm *vm, uint64_t bytes, uint64_t flags, u
  */
 CLO_API void clo_gmem_close(struct clo_gmem *gmem);
 
+/* As it was created: bytes, CLO_GMEM_*, 0 or 9 or 18. */
+CLO_API uint64_t clo_gmem_size(const struct clo_gmem *gmem);
+CLO_API uint64_t clo_gmem_flags(const struct clo_gmem *gmem);
+CLO_API uint32_t clo_gmem_page_order(const struct clo_gmem *gmem);
+
 #define CLO_FALLOC_KEEP_SIZE  1
 #define CLO_FALLOC_PUNCH_HOLE 2
 /*
@@ -77,6 +82,15 @@ CLO_API int clo_gmem_munmap(struct clo_gmem *gmem, void *addr, uint64_t len) CLO
  */
 CLO_API int clo_gmem_host_access(struct clo_gmem *gmem, uint64_t off, void *buf, size_t bytes,
 				 bool write) CLO_CHECKED;
+
+/*
+ * For a VMM's tests, as the kernel's hwpoison-inject: an uncorrectable memory error on the page at
+ * off (with HUGETLB the huge page). When the call returns nobody has it: a guest's access exits
+ * with -EHWPOISON and cause POISON, a host touch is SIGBUS, clo_gmem_host_access(), a new pin and a
+ * pre-fault are -EHWPOISON. A hole over it ends that: the next page there is a new one. Waits for
+ * conversions and holes in the page. -EINVAL: unaligned, beyond the file. -ENOENT: no page there.
+ */
+CLO_API int clo_gmem_inject_memory_error(struct clo_gmem *gmem, uint64_t off) CLO_CHECKED;
 
 /*
  * Pins: a DMA user's hold on shared pages, which keeps them from becoming private. holder: a name

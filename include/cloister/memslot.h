@@ -9,6 +9,7 @@
 extern "C" {
 #endif
 
+/* KVM_MEM_*. LOG_DIRTY is -EINVAL until there is a dirty log. */
 #define CLO_MEM_LOG_DIRTY   (1U << 0)
 #define CLO_MEM_READONLY    (1U << 1)
 #define CLO_MEM_GUEST_MEMFD (1U << 2)

@@ -223,7 +223,7 @@ static int widen_slot(void *arg, const struct clo_slot *slot, struct clo_range g
 
 	if (!g)
 		return 0;
-	out = round_out(slot, index, 1ULL << clo_gmem_order(g));
+	out = round_out(slot, index, 1ULL << clo_gmem_page_order(g));
 	clo_gmem_put(g);
 	if (gfns.start - (index.start - out.start) < w->gfns.start)
 		w->gfns.start = gfns.start - (index.start - out.start);
@@ -250,7 +250,7 @@ static int free_gmem(void *arg, const struct clo_slot *slot, struct clo_range gf
 
 	if (!g)
 		return 0;
-	block = 1ULL << clo_gmem_order(g);
+	block = 1ULL << clo_gmem_page_order(g);
 	delta = slot->gfns.start - slot->gmem_index; /* modulo 2^64: gfn = index + delta */
 	hole = clo_range(clo_align_down(index.start, block), clo_align_up(index.end, block));
 	out = round_out(slot, index, block);

@@ -143,9 +143,9 @@ int conv_frames_make_room(struct conv_seg *seg)
 static bool is_ours(const struct conv_seg *seg, uint64_t index)
 {
 	return is_marked(seg->locked, seg, index) ||
-	       (clo_gmem_order(seg->g) > 0 &&
+	       (clo_gmem_page_order(seg->g) > 0 &&
 		is_marked(seg->locked, seg,
-			  clo_align_down(index, 1ULL << clo_gmem_order(seg->g))) &&
+			  clo_align_down(index, 1ULL << clo_gmem_page_order(seg->g))) &&
 		clo_frame_get(clo_gmem_pagedb(seg->g), pfn_of(seg, index)).order > 0);
 }
 

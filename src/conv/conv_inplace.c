@@ -196,7 +196,7 @@ static void merge(struct conv *c)
 {
 	for (unsigned i = 0; i < c->seg_count; i++) {
 		struct conv_seg *seg = &c->segs[i];
-		uint64_t block = 1ULL << clo_gmem_order(seg->g);
+		uint64_t block = 1ULL << clo_gmem_page_order(seg->g);
 
 		for (uint64_t at = seg->work.start; block > 1 && at < seg->work.end; at += block)
 			clo_gmem_merge_block(seg->g, at);

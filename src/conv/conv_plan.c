@@ -34,7 +34,7 @@ static int grow(struct conv *c)
 /* Takes a reference of @g. -ENOMEM. */
 int conv_add_seg(struct conv *c, struct clo_gmem *g, struct clo_range index)
 {
-	uint64_t block = 1ULL << clo_gmem_order(g);
+	uint64_t block = 1ULL << clo_gmem_page_order(g);
 
 	if (grow(c))
 		return -ENOMEM;

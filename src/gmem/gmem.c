@@ -151,7 +151,7 @@ uint32_t clo_gmem_owner(const struct clo_gmem *g)
 	return g->owner;
 }
 
-unsigned clo_gmem_order(const struct clo_gmem *g)
+uint32_t clo_gmem_page_order(const struct clo_gmem *g)
 {
 	return g->page_order;
 }

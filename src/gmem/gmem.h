@@ -111,10 +111,7 @@ uint64_t clo_gmem_lost(struct clo_gmem *g, char *holder, size_t size);
  */
 void clo_gmem_release(struct clo_gmem *g);
 
-uint64_t clo_gmem_size(const struct clo_gmem *g);
-uint64_t clo_gmem_flags(const struct clo_gmem *g);
 uint32_t clo_gmem_owner(const struct clo_gmem *g);
-unsigned clo_gmem_order(const struct clo_gmem *g);
 void *clo_gmem_vm(const struct clo_gmem *g); /* ops.vm */
 struct clo_pagedb *clo_gmem_pagedb(const struct clo_gmem *g);
 /* Always there; initially INIT_SHARED ? shared : private. */

@@ -228,7 +228,7 @@ static inline void t_soil(struct clo_pagedb *db, uint64_t pfns)
 static inline void t_convert(struct clo_gmem *g, struct clo_range r, bool to_private)
 {
 	struct clo_pagedb *db = clo_gmem_pagedb(g);
-	uint64_t block = 1ULL << clo_gmem_order(g);
+	uint64_t block = 1ULL << clo_gmem_page_order(g);
 	struct clo_range work =
 		clo_range(clo_align_down(r.start, block), clo_align_up(r.end, block));
 	struct clo_rangelock_hold hold;

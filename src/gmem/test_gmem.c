@@ -69,7 +69,7 @@ TEST(create_rules)
 			continue;
 		CHECK_EQ(clo_gmem_size(g), row->size);
 		CHECK_EQ(clo_gmem_flags(g), row->flags);
-		CHECK_EQ(clo_gmem_order(g), row->order);
+		CHECK_EQ(clo_gmem_page_order(g), row->order);
 		CHECK_EQ(clo_gmem_owner(g), row->owner);
 		CHECK_EQ(clo_gmem_vm(g), &h.vm);
 		CHECK_EQ(clo_gmem_pagedb(g), h.db);

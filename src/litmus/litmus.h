@@ -156,7 +156,7 @@ struct clo_litmus_slot {
 	uint64_t npages;
 	uint64_t gmem_page; /* file page of the first gfn */
 	uint32_t id;
-	uint32_t flags; /* CLO_MEM_READONLY, CLO_MEM_LOG_DIRTY */
+	uint32_t flags; /* 0 or CLO_MEM_READONLY */
 	uint8_t gmem;   /* or CLO_LITMUS_NONE: the VMM's memory only */
 	uint8_t vm;
 	uint8_t absent; /* not created at the start */

@@ -23,8 +23,10 @@ static const struct clo_lit_word owners[] = {
 };
 
 static const struct clo_lit_word slot_options[] = {
-	{ "gmem", 0, 0, NULL },      { "absent", 0, 1, NULL }, { "readonly", 0, 2, NULL },
-	{ "log_dirty", 0, 3, NULL }, { NULL, 0, 0, NULL },
+	{ "gmem", 0, 0, NULL },
+	{ "absent", 0, 1, NULL },
+	{ "readonly", 0, 2, NULL },
+	{ NULL, 0, 0, NULL },
 };
 
 /* More of something than the program has room for? */
@@ -239,11 +241,8 @@ static bool parse_slot_options(struct clo_lit *l, struct clo_litmus_slot *s)
 		case 1:
 			s->absent = 1;
 			break;
-		case 2:
-			s->flags |= CLO_MEM_READONLY;
-			break;
 		default:
-			s->flags |= CLO_MEM_LOG_DIRTY;
+			s->flags |= CLO_MEM_READONLY;
 		}
 	}
 	return clo_lit_vm_suffix(l, &s->vm, &given);

@@ -203,9 +203,8 @@ static void print_slot(const struct clo_litmus *p, const struct clo_litmus_slot 
 	fprintf(f, "\tslot %s %#x %#" PRIx64 "+%" PRIu64, s->name, s->id, s->gfn, s->npages);
 	if (s->gmem != CLO_LITMUS_NONE)
 		fprintf(f, " gmem %s at %#" PRIx64, p->gmems[s->gmem].name, s->gmem_page);
-	fprintf(f, "%s%s%s @%s;\n", s->absent ? " absent" : "",
-		s->flags & CLO_MEM_READONLY ? " readonly" : "",
-		s->flags & CLO_MEM_LOG_DIRTY ? " log_dirty" : "", p->vms[s->vm].name);
+	fprintf(f, "%s%s @%s;\n", s->absent ? " absent" : "",
+		s->flags & CLO_MEM_READONLY ? " readonly" : "", p->vms[s->vm].name);
 }
 
 static void print_init(const struct clo_litmus *p, FILE *f)

@@ -74,7 +74,7 @@ static const char everything[] =
 	"  vm c DEFAULT;\n"
 	"  gmem f 4 pages; gmem g 2M huge 2M nommap zero_on_convert no_direct_map @b;\n"
 	"  gmem h 64K init_shared @b;\n"
-	"  slot s 0 0x10+4 gmem f; slot r 1 0x20+2 readonly; slot d 2 0x30+2 log_dirty absent;\n"
+	"  slot s 0 0x10+4 gmem f; slot r 1 0x20+2 readonly; slot d 2 0x30+2 absent;\n"
 	"  slot k 0 0+2 gmem g at 1 @b;\n"
 	"  listener vfio pins @b; listener vhost;\n"
 	"  fill 0 1 private @b; ; ram_write s 1:8 5; prepare ok @b\n"

@@ -25,7 +25,7 @@ const struct clo_trust_ops clo_trust_sw = {
 	.gmem_flags = CLO_GMEM_MMAP | CLO_GMEM_HUGETLB | CLO_GMEM_ZERO_ON_CONVERT |
 		      CLO_GMEM_NO_DIRECT_MAP,
 	.gmem_flags_gmem_owner = CLO_GMEM_INIT_SHARED,
-	.mem_flags = CLO_MEM_LOG_DIRTY | CLO_MEM_READONLY | CLO_MEM_GUEST_MEMFD,
+	.mem_flags = CLO_MEM_READONLY | CLO_MEM_GUEST_MEMFD,
 	.to_private = CLO_CONTENT_PRESERVE,
 	.to_shared = CLO_CONTENT_PRESERVE,
 	.classify = classify,

@@ -106,7 +106,7 @@ def test_words_of_litmus_files():
     """Each declaration, and each word that may stand in it, by the reader's own list."""
     text = plain("cloister-litmus.5")
     for word in ("host", "vm", "gmem", "slot", "listener", "never", "always", "sometimes",
-                 "corrupt", "content", "page", "nommap", "absent", "readonly", "log_dirty",
+                 "corrupt", "content", "page", "nommap", "absent", "readonly",
                  "typed", "hypercall", "convert_on_hypercall", "max_level", "pins"):
         check(re.search(r"\b%s\b" % word, text), word)
 

@@ -50,6 +50,11 @@ static bool has_file(const uint64_t *arg)
 	return (arg[B_REGION_FLAGS] & CLO_MEM_GUEST_MEMFD) != 0;
 }
 
+static bool logs_dirty(const uint64_t *arg)
+{
+	return (arg[B_REGION_FLAGS] & CLO_MEM_LOG_DIRTY) != 0;
+}
+
 static bool high_gpa(const uint64_t *arg)
 {
 	return arg[B_REGION_GPA] + arg[B_REGION_SIZE] > 1ULL << 48;
@@ -69,6 +74,8 @@ static const struct known list[] = {
 	{ B_MAPPED, -EINVAL, 0, is_sync, "a memfd has an fsync that does nothing" },
 	{ B_MAPPED, -EFAULT, -EHWPOISON, is_populate, "the marker that hides a private page" },
 	{ B_REGION, -EINVAL, -EEXIST, has_file, "newer kernels say EEXIST of a range bound twice" },
+	{ B_REGION, 0, -EINVAL, logs_dirty, "no dirty log yet" },
+	{ B_REGION, -EEXIST, -EINVAL, logs_dirty, "no dirty log yet" },
 	{ B_REGION, 0, -EINVAL, high_gpa, "stage-2 tables of four levels" },
 	{ B_REGION, 0, -EINVAL, signed_wrap, "the kernel's sum wraps to a negative number" },
 	{ B_REGION, -EINVAL, 0, other_space, "this KVM has no SMM, so no second address space" },
