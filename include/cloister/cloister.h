@@ -29,6 +29,8 @@
  *   is short. A child made by vfork(), posix_spawn() or clone() without fork handlers may only
  *   exec or exit. A program that gives liburcu-bp's fork handlers to pthread_atfork() itself must
  *   not: the library does, and twice is a dead-lock.
+ * - pthread_cancel() does not end a thread inside a call, nor inside a callback: it takes effect at
+ *   the thread's next cancellation point. (Not so with PTHREAD_CANCEL_ASYNCHRONOUS.)
  * - Nothing installs signal handlers or prints. errno itself tells nothing.
  * - "As KVM" means Linux's virt/kvm and Documentation/virt/kvm/api.rst. "Mail N" is a design mail:
  *   0 two address spaces, 1 secure page tables, 2 shared pages and migration, 3 private fault

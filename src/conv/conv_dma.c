@@ -181,9 +181,10 @@ void conv_dma_restore_attr(struct conv_dma *d, bool is_private)
 static int tell(const struct clo_dma_listener *l, const struct clo_dma_range *r, bool map)
 {
 	int (*fn)(void *, const struct clo_dma_range *) = map ? l->map : l->unmap;
-
+	int cancel = clo_cancel_off();
 	int ret = fn ? fn(l->arg, r) : 0;
 
+	clo_cancel_restore(cancel);
 	return ret > 0 ? -EIO : ret; /* no errno, but no consent either */
 }
 

@@ -347,10 +347,12 @@ void conv_frames_commit(struct conv *c, struct conv_seg *seg)
 static void tell_inaccessible(void *arg, struct clo_range index, struct clo_range gfns)
 {
 	struct clo_vm *vm = arg;
+	int cancel = clo_cancel_off();
 
 	(void)index;
 	vm->prepare_inaccessible(vm->prepare_arg, gfns.start << CLO_PAGE_SHIFT,
 				 clo_range_len(gfns));
+	clo_cancel_restore(cancel);
 }
 
 /* Nobody can have pinned a page but a listener that kept one after it was told to unmap. */

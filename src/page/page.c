@@ -277,6 +277,7 @@ void clo_page_discard(struct clo_pagedb *db, struct clo_pfn pfn, uint64_t npages
 {
 	uint64_t start = pfn.n;
 	uint64_t end = pfn.n + npages;
+	int cancel;
 
 	if (db->kind == CLO_POOL_HUGETLB) { /* neighbours in a huge page stay */
 		start = clo_align_up(start, HUGE_PAGES);
@@ -284,6 +285,7 @@ void clo_page_discard(struct clo_pagedb *db, struct clo_pfn pfn, uint64_t npages
 	}
 	if (start >= end)
 		return;
+	cancel = clo_cancel_off();
 	/* A refusal only costs memory: the content is undefined either way. */
 	if (db->kind == CLO_POOL_ANON)
 		(void)madvise(db->base + (start << CLO_PAGE_SHIFT),
@@ -292,5 +294,6 @@ void clo_page_discard(struct clo_pagedb *db, struct clo_pfn pfn, uint64_t npages
 		(void)fallocate(db->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
 				(off_t)(start << CLO_PAGE_SHIFT),
 				(off_t)((end - start) << CLO_PAGE_SHIFT));
+	clo_cancel_restore(cancel);
 }
 #endif

@@ -79,6 +79,9 @@
  * - int clo_thread_create(struct clo_thread *t, void *(*fn)(void *), void *arg): 0, or what
  *   pthread_create() says (negative). The thread gets no signals but those it causes itself.
  * - int clo_thread_join(struct clo_thread *t): 0, or what pthread_join() says.
+ * - int clo_cancel_off(void), void clo_cancel_restore(int old): in between pthread_cancel() does
+ * not end the caller, who would leave locked what it has locked. All waits above do it themselves;
+ *   it is for other cancellation points (fallocate, open, close) and for callbacks of the VMM.
  */
 
 /*

@@ -173,6 +173,14 @@ static inline void clo_fork_fd_close(struct clo_fork_fd *f)
 }
 
 void clo_relax(void);
+static inline int clo_cancel_off(void)
+{
+	return 0;
+}
+static inline void clo_cancel_restore(int old)
+{
+	(void)old;
+}
 void clo_sync_point(const char *what, uint64_t value);
 void clo_note(const char *what, uint64_t value);
 

@@ -96,10 +96,26 @@ void clo_cond_destroy(struct clo_cond *c)
 	MUST(pthread_cond_destroy(&c->c));
 }
 
+int clo_cancel_off(void)
+{
+	int old;
+
+	MUST(pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &old));
+	return old;
+}
+
+void clo_cancel_restore(int old)
+{
+	MUST(pthread_setcancelstate(old, &old));
+}
+
 void clo_cond_wait(struct clo_cond *c, struct clo_mutex *m)
 {
+	int cancel = clo_cancel_off();
+
 	clo_rank_waits(m, m->id);
 	MUST(pthread_cond_wait(&c->c, &m->m));
+	clo_cancel_restore(cancel);
 }
 
 bool clo_cond_timedwait(struct clo_cond *c, struct clo_mutex *m, uint64_t deadline_ns)
@@ -107,8 +123,13 @@ bool clo_cond_timedwait(struct clo_cond *c, struct clo_mutex *m, uint64_t deadli
 	struct timespec ts = { .tv_sec = (time_t)(deadline_ns / 1000000000ULL),
 			       .tv_nsec = (long)(deadline_ns % 1000000000ULL) };
 
+	int cancel = clo_cancel_off();
+	bool in_time;
+
 	clo_rank_waits(m, m->id);
-	return pthread_cond_timedwait(&c->c, &m->m, &ts) != ETIMEDOUT;
+	in_time = pthread_cond_timedwait(&c->c, &m->m, &ts) != ETIMEDOUT;
+	clo_cancel_restore(cancel);
+	return in_time;
 }
 
 void clo_cond_broadcast(struct clo_cond *c)
@@ -145,9 +166,12 @@ void clo_rangelock_lock(struct clo_rangelock *l, struct clo_range r, struct clo_
 	clo_rank_want(l, l->id, r.start);
 	pthread_mutex_lock(&l->m);
 	while (range_is_held(l, r)) {
+		int cancel = clo_cancel_off();
+
 		l->waiting++;
 		pthread_cond_wait(&l->c, &l->m);
 		l->waiting--;
+		clo_cancel_restore(cancel);
 	}
 	*h = (struct clo_rangelock_hold){ .next = l->holds, .range = r };
 	l->holds = h;
@@ -215,5 +239,9 @@ int clo_thread_create(struct clo_thread *t, void *(*fn)(void *arg), void *arg)
 
 int clo_thread_join(struct clo_thread *t)
 {
-	return -pthread_join(t->t, NULL);
+	int cancel = clo_cancel_off();
+	int ret = -pthread_join(t->t, NULL);
+
+	clo_cancel_restore(cancel);
+	return ret;
 }

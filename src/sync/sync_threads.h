@@ -217,6 +217,8 @@ int clo_fork_memfd(struct clo_fork_fd *f, const char *name, unsigned flags) CLO_
 void clo_fork_fd_close(struct clo_fork_fd *f);
 
 void clo_relax(void);
+int clo_cancel_off(void);
+void clo_cancel_restore(int old);
 
 static inline void clo_sync_point(const char *what, uint64_t value)
 {

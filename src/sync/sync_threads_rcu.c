@@ -112,7 +112,10 @@ static void fork_child(void)
 #else
 static void grace_period(void)
 {
+	int cancel = clo_cancel_off(); /* it polls with its lock held */
+
 	urcu_bp_synchronize_rcu();
+	clo_cancel_restore(cancel);
 }
 
 static void fork_before(void)
@@ -248,6 +251,8 @@ void clo_rcu_barrier(void)
 
 	uint64_t upto = defer.given;
 
+	int cancel = clo_cancel_off();
+
 	while (defer.made < upto) {
 		if (defer.list && !defer.draining)
 			defer_drain();
@@ -255,4 +260,5 @@ void clo_rcu_barrier(void)
 			pthread_cond_wait(&defer.done, &defer.m);
 	}
 	pthread_mutex_unlock(&defer.m);
+	clo_cancel_restore(cancel);
 }

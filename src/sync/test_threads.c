@@ -274,3 +274,62 @@ TEST(threads_leave_signals_to_the_program)
 	CHECK_EQ(sigprocmask(SIG_BLOCK, NULL, &mask), 0);
 	CHECK(!sigismember(&mask, SIGUSR1));
 }
+
+struct cancelled {
+	struct clo_mutex m;
+	struct clo_cond c;
+	struct clo_rangelock l;
+	struct clo_a32 ready, go, done;
+};
+
+/* A cancellation that is pending when a wait begins does not end it, nor does one that comes then.
+ */
+static void *wait_cancelled(void *arg)
+{
+	struct cancelled *t = arg;
+	struct clo_rangelock_hold h;
+
+	CHECK_EQ(pthread_cancel(pthread_self()), 0);
+	clo_mutex_lock(&t->m);
+	clo_a32_set(&t->ready, 1);
+	while (!clo_a32_get(&t->go))
+		clo_cond_wait(&t->c, &t->m);
+	CHECK(!clo_cond_timedwait(&t->c, &t->m, 1));
+	clo_mutex_unlock(&t->m);
+	clo_a32_set(&t->ready, 2);
+	clo_rangelock_lock(&t->l, clo_range(0, 1), &h);
+	clo_rangelock_unlock(&t->l, &h);
+	clo_rcu_synchronize();
+	clo_a32_set(&t->done, 1);
+	pthread_testcancel();
+	return NULL;
+}
+
+TEST(cancelled_threads_go_on)
+{
+	struct cancelled t = { 0 };
+	struct clo_rangelock_hold h;
+	pthread_t thread;
+	void *ret;
+
+	clo_mutex_init(&t.m, CLO_RANK_LEAF, "m");
+	clo_cond_init(&t.c);
+	clo_rangelock_init(&t.l, CLO_RANK_RANGE, "l");
+	clo_rangelock_lock(&t.l, clo_range(0, 1), &h);
+	CHECK_EQ(pthread_create(&thread, NULL, wait_cancelled, &t), 0);
+	while (clo_a32_get(&t.ready) != 1)
+		clo_relax();
+	/* With the lock: the thread is in its wait. */
+	clo_mutex_lock(&t.m);
+	clo_a32_set(&t.go, 1);
+	clo_cond_broadcast(&t.c);
+	clo_mutex_unlock(&t.m);
+	while (clo_a32_get(&t.ready) != 2)
+		clo_relax();
+	clo_rangelock_unlock(&t.l, &h);
+	CHECK_EQ(pthread_join(thread, &ret), 0);
+	CHECK(clo_a32_get(&t.done) && ret == PTHREAD_CANCELED);
+	clo_rangelock_destroy(&t.l);
+	clo_cond_destroy(&t.c);
+	clo_mutex_destroy(&t.m);
+}

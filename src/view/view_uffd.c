@@ -189,6 +189,7 @@ int view_zap(void *addr, size_t bytes)
 
 bool view_is_mapped(const void *addr, size_t bytes)
 {
+	int cancel = clo_cancel_off();
 	int fd = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
 	struct view_region found;
 	struct view_scan scan = {
@@ -201,11 +202,12 @@ bool view_is_mapped(const void *addr, size_t bytes)
 		.category_mask = VIEW_PAGE_IS_PRESENT,
 		.return_mask = VIEW_PAGE_IS_PRESENT,
 	};
-	int n;
+	int n = 0;
 
-	if (fd < 0)
-		return false;
-	n = ioctl(fd, VIEW_PAGEMAP_SCAN, &scan);
-	close(fd);
+	if (fd >= 0) {
+		n = ioctl(fd, VIEW_PAGEMAP_SCAN, &scan);
+		close(fd);
+	}
+	clo_cancel_restore(cancel);
 	return n > 0;
 }

@@ -75,7 +75,7 @@ static int host_make_pool(struct clo_host *host, const struct clo_host_config *c
 	return ret;
 }
 
-int clo_host_create(const struct clo_host_config *cfg, struct clo_host **out)
+static int host_create(const struct clo_host_config *cfg, struct clo_host **out)
 {
 	struct clo_host_config c;
 	struct clo_host *host;
@@ -99,8 +99,18 @@ int clo_host_create(const struct clo_host_config *cfg, struct clo_host **out)
 	return 0;
 }
 
+int clo_host_create(const struct clo_host_config *cfg, struct clo_host **out)
+{
+	int cancel = clo_cancel_off();
+	int ret = host_create(cfg, out);
+
+	clo_cancel_restore(cancel);
+	return ret;
+}
+
 int clo_host_destroy(struct clo_host *host)
 {
+	int cancel;
 	bool busy;
 
 	if (!host || clo_forked(host->fork_gen))
@@ -111,8 +121,10 @@ int clo_host_destroy(struct clo_host *host)
 	if (busy)
 		return -EBUSY;
 	clo_rcu_barrier();
+	cancel = clo_cancel_off();
 	clo_view_host_destroy(host->views);
 	clo_pagedb_destroy(host->db);
+	clo_cancel_restore(cancel);
 	clo_mutex_destroy(&host->lock);
 	clo_free(host);
 	return 0;
