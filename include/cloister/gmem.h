@@ -94,7 +94,7 @@ CLO_API int clo_gmem_inject_memory_error(struct clo_gmem *gmem, uint64_t off) CL
 
 /*
  * Pins: a DMA user's hold on shared pages, which keeps them from becoming private. holder: a name
- * for reports, kept by address while pinned; NULL is "".
+ * for reports, of which 31 bytes are kept; NULL is "".
  */
 /*
  * Pin all of [off, off + len), or nothing; missing pages are made. Cloister's own. Waits for

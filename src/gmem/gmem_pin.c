@@ -11,12 +11,13 @@
 #include <assert.h>
 #include <errno.h>
 #include <stdio.h>
+#include <string.h>
 
 struct clo_gmem_pin {
 	struct clo_gmem *g;               /* a reference */
 	struct clo_gmem_pin *next, *prev; /* [pin_lock] */
 	struct clo_range index;
-	const char *holder;
+	char holder[32];
 };
 
 /* Is the frame of @index shared and up to date? Then a pin has nothing to make. */
@@ -92,53 +93,89 @@ static int pin_range(const struct clo_gmem *g, uint64_t off, uint64_t len, struc
 	return index->end > g->npages ? -EINVAL : 0;
 }
 
-int clo_gmem_pin_nowait(struct clo_gmem *g, uint64_t off, uint64_t len, const char *holder,
-			struct clo_gmem_pin **out, uint64_t *err_off)
+/*
+ * A pin with the caller's arguments, not yet in force. The holder's name is a copy, taken with
+ * nothing held: the caller's memory can be anything, a page of a view too that becomes private
+ * later.
+ */
+static int pin_make(struct clo_gmem *g, uint64_t off, uint64_t len, const char *holder,
+		    struct clo_gmem_pin **out)
 {
-	struct clo_gmem_pin *pin;
 	struct clo_range index;
 	int ret = pin_range(g, off, len, &index);
 
 	if (ret)
 		return ret;
-	pin = clo_alloc(sizeof(*pin));
-	if (!pin)
+	*out = clo_alloc(sizeof(**out));
+	if (!*out)
 		return -ENOMEM;
-	for (uint64_t i = index.start; i < index.end; i++) {
-		ret = pin_page(g, i);
+	(*out)->g = g;
+	(*out)->index = index;
+	if (holder)
+		(void)memccpy((*out)->holder, holder, 0, sizeof((*out)->holder) - 1);
+	return 0;
+}
+
+/* All pages of @pin, or none and *err: the one in the way. */
+static int pin_pages(struct clo_gmem_pin *pin, uint64_t *err)
+{
+	for (uint64_t i = pin->index.start; i < pin->index.end; i++) {
+		int ret = pin_page(pin->g, i);
+
 		if (ret) {
-			if (err_off)
-				*err_off = i << CLO_PAGE_SHIFT;
-			unpin_pages(g, clo_range(index.start, i));
-			clo_free(pin);
+			*err = i << CLO_PAGE_SHIFT;
+			unpin_pages(pin->g, clo_range(pin->index.start, i));
 			return ret;
 		}
 	}
-	pin->g = g;
-	pin->index = index;
-	pin->holder = holder ? holder : "";
-	clo_gmem_get(g);
-	registry_add(g, pin);
+	clo_gmem_get(pin->g);
+	registry_add(pin->g, pin);
+	return 0;
+}
+
+static int pin_result(int ret, struct clo_gmem_pin *pin, uint64_t err, struct clo_gmem_pin **out,
+		      uint64_t *err_off)
+{
+	if (ret) {
+		clo_free(pin);
+		if (err_off)
+			*err_off = err;
+		return ret;
+	}
 	*out = pin;
 	return 0;
+}
+
+int clo_gmem_pin_nowait(struct clo_gmem *g, uint64_t off, uint64_t len, const char *holder,
+			struct clo_gmem_pin **out, uint64_t *err_off)
+{
+	struct clo_gmem_pin *pin;
+	uint64_t err = 0;
+	int ret = pin_make(g, off, len, holder, &pin);
+
+	if (ret)
+		return ret;
+	ret = pin_pages(pin, &err);
+	return pin_result(ret, pin, err, out, err_off);
 }
 
 int clo_gmem_pin(struct clo_gmem *gmem, uint64_t off, uint64_t len, const char *holder,
 		 struct clo_gmem_pin **out, uint64_t *err_off)
 {
 	struct clo_rangelock_hold hold;
-	struct clo_range index;
-	int ret = pin_range(gmem, off, len, &index);
+	struct clo_gmem_pin *pin;
+	uint64_t err = 0;
+	int ret = pin_make(gmem, off, len, holder, &pin);
 
 	if (ret)
 		return ret;
 	/* With the range no conversion or hole is under way in it; what is left to retry is a
 	 * change elsewhere that shares a stripe. */
-	clo_rangelock_lock(&gmem->ranges, index, &hold);
-	while ((ret = clo_gmem_pin_nowait(gmem, off, len, holder, out, err_off)) == -EAGAIN)
+	clo_rangelock_lock(&gmem->ranges, pin->index, &hold);
+	while ((ret = pin_pages(pin, &err)) == -EAGAIN)
 		clo_relax();
 	clo_rangelock_unlock(&gmem->ranges, &hold);
-	return ret;
+	return pin_result(ret, pin, err, out, err_off);
 }
 
 void clo_gmem_unpin(struct clo_gmem_pin *pin)

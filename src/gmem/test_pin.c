@@ -156,13 +156,14 @@ TEST(holders)
 	struct t_host h;
 	struct clo_gmem *g;
 	struct clo_gmem_pin *pin[3];
-	char name[8] = "none";
+	char name[8] = "none", mine[5] = "vfio";
 
 	t_host_open(&h, 16, 0);
 	g = t_file(&h, 8, T_MMAP_ANY, 0);
 	CHECK(!clo_gmem_pin_holder(g, 0, name, sizeof(name)));
 	CHECK_STR(name, "none");
-	CHECK_OK(clo_gmem_pin(g, 0, 2 * 4096, "vfio", &pin[0], NULL));
+	CHECK_OK(clo_gmem_pin(g, 0, 2 * 4096, mine, &pin[0], NULL));
+	memset(mine, 'x', sizeof(mine)); /* the caller's memory is the caller's again */
 	CHECK_OK(clo_gmem_pin(g, 2 * 4096, 4096, "vhost-user-net", &pin[1], NULL));
 	CHECK_OK(clo_gmem_pin(g, 4 * 4096, 4096, NULL, &pin[2], NULL));
 	CHECK(clo_gmem_pin_holder(g, 1, name, sizeof(name)));
