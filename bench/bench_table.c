@@ -4,7 +4,7 @@
  *
  * The peer of single operations is a flat array of entries with one compare-and-swap or load each:
  * what a table would cost without levels, and without a protocol. The peer of a range is what KVM
- * does with private pages of TDX: a round of all vCPUs for each page (facts: one IPI broadcast a
+ * does with private pages of TDX: a round of all vCPUs for each page (one IPI broadcast a
  * page), where a range here costs one (D6).
  */
 #include "bench.h"
@@ -31,7 +31,7 @@ static void map_one(struct tables *t, uint64_t gfn)
 	struct clo_map_ctx ctx;
 
 	clo_rcu_read_lock();
-	if (clo_table_map_begin(t->mmu.table[0], clo_gfn(gfn), CLO_LEVEL_4K, false, &ctx) == 0) {
+	if (clo_table_map_begin(t->mmu.table[0], clo_gfn(gfn), CLO_LEVEL_4K, &ctx) == 0) {
 		if (clo_inval_retry(&t->mmu.inval, gfn, snap))
 			clo_table_map_abort(&ctx);
 		else

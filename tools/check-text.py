@@ -16,6 +16,8 @@ NEEDS_SPDX = (".c", ".h", ".py", ".sh", ".map", "meson.build", "meson_options.tx
 NOT_TEXT = re.compile(r"^tests/fuzz/corpus/|\.(png|gz|bin)$")
 UNLIMITED = re.compile(r"^(LICENSE|docs/.*|CHANGELOG\.md|tests/.*\.txt|litmus/.*)$")
 
+DECISIONS = "docs/design/decisions.md"
+
 # call, where it is allowed, why not elsewhere
 BANNED = [
     (r"malloc|calloc|realloc|reallocarray|free|strdup|strndup|asprintf|vasprintf|aligned_alloc|"
@@ -97,6 +99,28 @@ def banned_calls(root, names):
     return problems
 
 
+def citations(root, names):
+    """What a comment or a document cites is in the repository."""
+    decisions = set()
+    if os.path.exists(os.path.join(root, DECISIONS)):
+        decisions = set(re.findall(r"^\*\*(D\d+)\.", checklib.read(root, DECISIONS), re.MULTILINE))
+    problems = []
+    for name in names:
+        text = checklib.read(root, name)
+        for match in re.finditer(r"\bfacts/|\bfacts:|\bD\d+\b|\bdocs/[\w/-]+\.\w+", text):
+            cited = match.group(0)
+            if cited.startswith("facts"):
+                known = False
+            elif cited.startswith("docs/"):
+                known = os.path.exists(os.path.join(root, cited))
+            else:
+                known = cited in decisions
+            if not known:
+                problems.append("%s:%d: cites %s, which is not here" %
+                                (name, checklib.line_of(text, match.start()), cited))
+    return problems
+
+
 def missing_readmes(root, names):
     modules = set(n.split("/")[1] for n in names if re.match(r"^src/\w+/\w+\.c$", n))
     return ["src/%s: no README.md" % m for m in sorted(modules)
@@ -115,6 +139,8 @@ def main():
     tap.result("functions are short", long_functions(root, code))
     tap.result("no call that has its own wrapper, or no bound", banned_calls(root, code))
     tap.result("each module explains itself", missing_readmes(root, names))
+    tap.result("what is cited is here", citations(root, [
+        n for n in names if n.endswith((".c", ".h", ".md")) and n != "CHANGELOG.md"]))
     tap.end()
 
 

@@ -9,8 +9,8 @@
  *
  * Readers are lock-free under RCU (taken inside, or held by the caller). Writers serialise on a
  * mutex, rank ATTR. A reader that runs beside a writer sees each page old or new; consumers close
- * the race by the invalidation sequence, as KVM does (facts/kvm.md 2, "mmu_invalidate protocol";
- * mail 3).
+ * the race by the invalidation sequence, as KVM does (mmu_invalidate_retry_gfn() of
+ * linux/kvm_host.h; mail 3).
  *
  * Check, then commit (D2): prepare reserves every node that the change can need, commit cannot
  * fail.
@@ -59,13 +59,6 @@ void clo_attr_reserve_release(struct clo_attr_reserve *res);
 /* prepare + commit + release; -ENOMEM, -EINVAL as prepare. */
 int clo_attr_set(struct clo_attr *a, struct clo_range r, bool is_private) CLO_MUST_USE;
 
-/*
- * Calls @fn for each maximal run of one kind inside @r, in order, until it returns nonzero (which
- * is returned). A consistent snapshot: holds the writers' mutex (rank ATTR), so @fn must not write
- * this store.
- */
-int clo_attr_iterate(struct clo_attr *a, struct clo_range r,
-		     int (*fn)(void *arg, struct clo_range run, bool is_private), void *arg);
 /*
  * The maximal run from @index on and before @end, lock-free: run.start == index. Empty when @index
  * is outside, or not below @end.

@@ -6,24 +6,6 @@
 
 #include <errno.h>
 
-int clo_attr_iterate(struct clo_attr *a, struct clo_range r,
-		     int (*fn)(void *arg, struct clo_range run, bool is_private), void *arg)
-{
-	uint64_t end = r.end < a->npages ? r.end : a->npages;
-	int ret = 0;
-
-	clo_mutex_lock(&a->lock);
-	for (uint64_t at = r.start; at < end && ret == 0;) {
-		bool is_private;
-		struct clo_range run = attr_run(a, at, end, &is_private);
-
-		ret = fn(arg, run, is_private);
-		at = run.end;
-	}
-	clo_mutex_unlock(&a->lock);
-	return ret;
-}
-
 static uint64_t leaf_pages(const struct attr_leaf *leaf, uint64_t base, struct clo_range r)
 {
 	uint64_t pages = 0;

@@ -192,49 +192,25 @@ TEST(small_and_odd_sizes)
 	}
 }
 
-struct seen {
-	struct clo_range run[8];
-	bool is_private[8];
-	int count;
-	int stop_at;
-};
-
-static int see(void *arg, struct clo_range run, bool is_private)
+TEST(runs_in_order)
 {
-	struct seen *s = arg;
-
-	CHECK_LT(s->count, 8);
-	s->run[s->count] = run;
-	s->is_private[s->count] = is_private;
-	return ++s->count == s->stop_at ? 42 : 0;
-}
-
-TEST(iterate_in_order_until_told)
-{
+	static const uint64_t ends[] = { 100, 600, 601, GIB_PAGES * 3 + 5, TIB_PAGES };
 	struct clo_attr *a = make(TIB_PAGES, false);
-	struct seen s = { 0 };
+	uint64_t at = 50;
+	bool kind;
 
 	set(a, 100, GIB_PAGES * 3 + 5, true);
 	set(a, 600, 601, false);
-	CHECK_EQ(clo_attr_iterate(a, clo_range(50, TIB_PAGES + 9), see, &s), 0);
-	CHECK_EQ(s.count, 5);
-	CHECK_EQ(s.run[0].start, 50);
-	CHECK_EQ(s.run[0].end, 100);
-	CHECK_EQ(s.run[1].end, 600);
-	CHECK_EQ(s.run[2].end, 601);
-	CHECK_EQ(s.run[3].end, GIB_PAGES * 3 + 5);
-	CHECK_EQ(s.run[4].end, TIB_PAGES);
-	for (int i = 0; i < s.count; i++) {
-		CHECK_EQ(s.is_private[i], i & 1);
-		CHECK(i == 0 || s.run[i].start == s.run[i - 1].end);
+	for (unsigned i = 0; i < CLO_ARRAY_SIZE(ends); i++) {
+		struct clo_range run = clo_attr_run(a, at, TIB_PAGES + 9, &kind);
+
+		CHECK_EQ(run.start, at);
+		CHECK_EQ(run.end, ends[i]);
+		CHECK_EQ(kind, i & 1);
+		at = run.end;
 	}
-	s = (struct seen){ .stop_at = 2 };
-	CHECK_EQ(clo_attr_iterate(a, clo_range(0, TIB_PAGES), see, &s), 42);
-	CHECK_EQ(s.count, 2);
-	s = (struct seen){ 0 };
-	CHECK_EQ(clo_attr_iterate(a, clo_range(8, 8), see, &s), 0);
-	CHECK_EQ(clo_attr_iterate(a, clo_range(TIB_PAGES, TIB_PAGES + 1), see, &s), 0);
-	CHECK_EQ(s.count, 0);
+	CHECK_EQ(clo_range_len(clo_attr_run(a, 8, 8, &kind)), 0);
+	CHECK_EQ(clo_range_len(clo_attr_run(a, TIB_PAGES, TIB_PAGES + 1, &kind)), 0);
 	clo_attr_destroy(a);
 }
 

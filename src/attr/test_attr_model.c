@@ -47,32 +47,18 @@ static void check_form(struct clo_attr *a, const struct model *m)
 	CHECK_EQ(st.nodes, nodes);
 }
 
-struct replay {
-	const struct model *m;
-	uint64_t at;
-};
-
-static int check_run(void *arg, struct clo_range run, bool is_private)
-{
-	struct replay *p = arg;
-	const struct model *m = p->m;
-
-	CHECK_EQ(run.start, p->at);
-	CHECK_LT(run.start, run.end);
-	CHECK(run.start == 0 || m->kind[run.start - 1] != is_private);
-	CHECK(run.end == m->npages || m->kind[run.end] != is_private);
-	for (uint64_t i = run.start; i < run.end; i++)
-		CHECK_EQ(m->kind[i], is_private);
-	p->at = run.end;
-	return 0;
-}
-
 static void check_all(struct clo_attr *a, const struct model *m)
 {
-	struct replay p = { .m = m };
+	for (uint64_t at = 0; at < m->npages;) {
+		bool kind;
+		struct clo_range run = clo_attr_run(a, at, m->npages, &kind);
 
-	CHECK_EQ(clo_attr_iterate(a, clo_range(0, m->npages), check_run, &p), 0);
-	CHECK_EQ(p.at, m->npages);
+		CHECK_EQ(run.start, at);
+		CHECK_LT(run.start, run.end);
+		CHECK(at == 0 || m->kind[at - 1] != kind);
+		for (; at < run.end; at++)
+			CHECK_EQ(m->kind[at], kind);
+	}
 	for (uint64_t i = 0; i < m->npages; i++)
 		CHECK_EQ(clo_attr_is_private(a, i), m->kind[i]);
 	for (uint64_t i = 0; i < m->npages; i += 512)

@@ -50,7 +50,7 @@ static void plant(struct eng *e, enum clo_space space, uint64_t page, struct clo
 
 	clo_rcu_read_lock();
 	CHECK_OK(clo_table_map_begin(e->vm->mmu.table[space], clo_gfn(E_GFN + page), CLO_LEVEL_4K,
-				     false, &ctx));
+				     &ctx));
 	clo_table_map_commit(&ctx, clo_spte_make(pfn, CLO_LEVEL_4K, CLO_SPTE_W));
 	clo_rcu_read_unlock();
 }

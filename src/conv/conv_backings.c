@@ -4,8 +4,8 @@
  * shared one in the VMM's own memory.
  *
  * KVM_SET_MEMORY_ATTRIBUTES stores the attribute and zaps; the VMM frees the other side
- * (facts/kvm.md 3). The engine's own conversion does both in one locked step, so that no page stays
- * backed twice and none is freed that has just been converted back.
+ * (docs/design/conversion.md). The engine's own conversion does both in one locked step, so that no
+ * page stays backed twice and none is freed that has just been converted back.
  */
 #include "conv_internal.h"
 

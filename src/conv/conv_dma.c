@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * conv/conv_dma.c - DMA listeners: unmap before to-private, map after to-shared, roll back when one
- * refuses (facts/users.md 1.4, 2).
+ * refuses, as VFIO does when it is out of mappings.
  *
  * They are told only of runs that really change kind. The list is under dma_lock, which every
  * conversion holds shared.

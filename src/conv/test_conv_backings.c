@@ -22,7 +22,7 @@ TEST(kvms_call_frees_nothing)
 	CHECK_EQ(r.backed_twice, 1);
 	CHECK_OK(clo_vm_set_attributes(e.vm, E_GPA, 16 * E_PAGE, 0));
 	CHECK_EQ(eng_byte(&e, 2, 0), 7);
-	/* The private side is there still (facts: SW_PROTECTED keeps it). */
+	/* The private side is there still (SW_PROTECTED keeps it). */
 	CHECK_OK(clo_vm_set_attributes(e.vm, E_GPA, 16 * E_PAGE, CLO_ATTR_PRIVATE));
 	CHECK_EQ(eng_byte(&e, 2, 0), 8);
 	eng_close(&e);

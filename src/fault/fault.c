@@ -2,9 +2,9 @@
 /*
  * fault/fault.c - a guest fault, from the memslot to the published leaf.
  *
- * Steps as in facts/kvm.md 2. Each failure is an exit with its own cause and errno; nothing is
- * retried that a retry cannot change (mail 3: a private/shared mismatch exits: "Retrying on SNP or
- * TDX would hang the guest").
+ * Steps as in KVM (docs/design/faults.md). Each failure is an exit with its own cause and errno;
+ * nothing is retried that a retry cannot change (mail 3: a private/shared mismatch exits: "Retrying
+ * on SNP or TDX would hang the guest").
  */
 #include "fault_user.h"
 
@@ -128,7 +128,7 @@ static bool attr_uniform(struct clo_vm *vm, const struct clo_slot *slot, struct 
 	return !g || clo_attr_is_uniform(clo_gmem_attr(g), clo_slot_index(slot, gfn), level);
 }
 
-/* Largest leaf that slot, alignment, folio and attributes allow (facts/kvm.md 2). */
+/* Largest leaf that slot, alignment, folio and attributes allow (docs/design/faults.md). */
 static enum clo_level max_level(struct clo_vm *vm, const struct clo_slot *slot,
 				const struct clo_fault *f, const struct backing *b)
 {
@@ -220,7 +220,7 @@ static enum clo_fault_end map(struct clo_vm *vm, const struct clo_slot *slot, st
 		struct clo_map_ctx ctx;
 		enum clo_fault_end end;
 		bool smaller;
-		int ret = clo_table_map_begin(table, f->gfn, level, false, &ctx);
+		int ret = clo_table_map_begin(table, f->gfn, level, &ctx);
 
 		switch (ret) {
 		case 0:

@@ -36,8 +36,8 @@ bool clo_fault_classify(struct clo_vm *vm, struct clo_gfn gfn, bool asked_privat
 
 /*
  * Serve @f. Takes RCU, and the folio lock (by trylock) while it zeroes; waits for no lock.
- * Blocks where the VMM's own memory has to be made present: see fault_user.h. Source:
- * facts/kvm.md 2, "vCPU fault path".
+ * Blocks where the VMM's own memory has to be made present: see fault_user.h. The
+ * order of its steps is KVM's: docs/design/faults.md.
  */
 enum clo_fault_end clo_fault_handle(struct clo_vm *vm, struct clo_fault *f);
 

@@ -186,57 +186,6 @@ struct clo_view_set *clo_gmem_views(struct clo_gmem *g)
 	return g->views;
 }
 
-/* guest_memfd has no file content to read or write and no size to change. */
-
-int clo_gmem_truncate(struct clo_gmem *g, int64_t size)
-{
-	(void)g;
-	(void)size;
-	return -EINVAL;
-}
-
-int64_t clo_gmem_read(struct clo_gmem *g, void *buf, size_t n)
-{
-	(void)g;
-	(void)buf;
-	(void)n;
-	return -EINVAL;
-}
-
-int64_t clo_gmem_write(struct clo_gmem *g, const void *buf, size_t n)
-{
-	(void)g;
-	(void)buf;
-	(void)n;
-	return -EINVAL;
-}
-
-int64_t clo_gmem_pread(struct clo_gmem *g, void *buf, size_t n, int64_t off)
-{
-	(void)g;
-	(void)buf;
-	(void)n;
-	(void)off;
-	return -ESPIPE;
-}
-
-int64_t clo_gmem_pwrite(struct clo_gmem *g, const void *buf, size_t n, int64_t off)
-{
-	(void)g;
-	(void)buf;
-	(void)n;
-	(void)off;
-	return -ESPIPE;
-}
-
-int64_t clo_gmem_lseek(struct clo_gmem *g, int64_t off, int whence)
-{
-	(void)g;
-	(void)off;
-	(void)whence;
-	return -ESPIPE;
-}
-
 void clo_gmem_stats(struct clo_gmem *g, struct clo_gmem_stats *out)
 {
 	struct clo_pfn pfn;

@@ -136,19 +136,6 @@ struct clo_view_set *clo_gmem_views(struct clo_gmem *g); /* NULL without MMAP fl
  */
 void clo_gmem_renew(struct clo_gmem *g, struct clo_range index);
 
-/* Always refused, with the kernel's errno. -EINVAL. */
-int clo_gmem_truncate(struct clo_gmem *g, int64_t size) CLO_MUST_USE;
-/* -EINVAL. */
-int64_t clo_gmem_read(struct clo_gmem *g, void *buf, size_t n) CLO_MUST_USE;
-/* -EINVAL. */
-int64_t clo_gmem_write(struct clo_gmem *g, const void *buf, size_t n) CLO_MUST_USE;
-/* -ESPIPE. */
-int64_t clo_gmem_pread(struct clo_gmem *g, void *buf, size_t n, int64_t off) CLO_MUST_USE;
-/* -ESPIPE. */
-int64_t clo_gmem_pwrite(struct clo_gmem *g, const void *buf, size_t n, int64_t off) CLO_MUST_USE;
-/* -ESPIPE. */
-int64_t clo_gmem_lseek(struct clo_gmem *g, int64_t off, int whence) CLO_MUST_USE;
-
 /*
  * Bind indexes to gfns from base_gfn. -EINVAL: empty or beyond the size; -EEXIST: overlaps a
  * binding of this file; -EBADF: released. The caller holds the VM's slots lock for writing. Waits

@@ -17,7 +17,7 @@
 static unsigned order_for(struct clo_gmem *g, uint64_t index, bool is_private)
 {
 	/* Shared pages are pinned one by one: any shared page makes its whole block small
-	 * (facts/kvm.md 3). */
+	 * (docs/design/guest-memfd.md). */
 	if (!g->page_order || !is_private)
 		return 0;
 	return clo_attr_is_uniform(g->attr, index, (enum clo_level)(g->page_order / 9))

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * gmem/gmem_huge.c - huge folios come apart and together. A folio is huge only while all its pages
- * are private (facts/kvm.md 3).
+ * are private (docs/design/guest-memfd.md).
  *
  * Both run inside the file's invalidation, so no folio appears or goes in the block but theirs.
  */

@@ -81,25 +81,6 @@ TEST(create_rules)
 	t_host_close(&h);
 }
 
-TEST(refused_like_kvm)
-{
-	struct t_host h;
-	struct clo_gmem *g;
-	char buf[8];
-
-	t_host_open(&h, 16, 0);
-	g = t_file(&h, 4, 0, 0);
-	CHECK_ERR(clo_gmem_truncate(g, 0), -EINVAL);
-	CHECK_ERR(clo_gmem_truncate(g, 4 * 4096), -EINVAL);
-	CHECK_ERR(clo_gmem_read(g, buf, sizeof(buf)), -EINVAL);
-	CHECK_ERR(clo_gmem_write(g, buf, sizeof(buf)), -EINVAL);
-	CHECK_ERR(clo_gmem_pread(g, buf, sizeof(buf), 0), -ESPIPE);
-	CHECK_ERR(clo_gmem_pwrite(g, buf, sizeof(buf), 0), -ESPIPE);
-	CHECK_ERR(clo_gmem_lseek(g, 0, SEEK_SET), -ESPIPE);
-	clo_gmem_release(g);
-	t_host_close(&h);
-}
-
 TEST(folio_is_made_once_and_zeroed)
 {
 	struct t_host h;

@@ -63,7 +63,7 @@ struct slot_node *slot_node_copy(const struct slot_node *n)
 	return copy;
 }
 
-void slot_publish(struct clo_slots *s, struct slot_space *sp, struct slot_array *fresh)
+void slot_publish(struct slot_space *sp, struct slot_array *fresh)
 {
 	struct slot_array *old = slot_array_of(sp);
 
@@ -72,7 +72,6 @@ void slot_publish(struct clo_slots *s, struct slot_space *sp, struct slot_array 
 		fresh = NULL;
 	}
 	clo_aptr_set(&sp->array, fresh);
-	clo_a64_add(&s->generation, 1);
 	if (old)
 		clo_rcu_defer(&old->rcu, free_array);
 }
@@ -97,11 +96,6 @@ void clo_slots_destroy(struct clo_slots *s)
 struct slot_node *slot_by_id(const struct slot_space *sp, uint32_t id)
 {
 	return id < sp->by_id_count ? sp->by_id[id] : NULL;
-}
-
-uint64_t clo_slots_generation(const struct clo_slots *s)
-{
-	return clo_a64_get(&s->generation);
 }
 
 void clo_slots_lock_shared(struct clo_slots *s)

@@ -77,8 +77,6 @@ int clo_slots_set_region(struct clo_slots *s, const struct clo_region *r) CLO_MU
 
 /* Under RCU: the slot of @as that has @gfn (may be INVALID), or NULL. Lock-free, O(log slots). */
 const struct clo_slot *clo_slots_find(struct clo_slots *s, unsigned as, struct clo_gfn gfn);
-/* Generation: moves with every published array. */
-uint64_t clo_slots_generation(const struct clo_slots *s);
 void clo_slots_lock_shared(struct clo_slots *s);
 void clo_slots_unlock(struct clo_slots *s);
 /*

@@ -47,7 +47,7 @@ void slot_holes_retire(struct clo_hole_map *map)
 	clo_rcu_defer(&map->rcu, free_deferred);
 }
 
-static int track(struct clo_slots *s, struct slot_space *sp, struct slot_node *old)
+static int track(struct slot_space *sp, struct slot_node *old)
 {
 	struct clo_hole_map *map = holes_new(clo_range_len(old->s.gfns));
 	struct slot_node *fresh = slot_node_copy(old);
@@ -62,7 +62,7 @@ static int track(struct clo_slots *s, struct slot_space *sp, struct slot_node *o
 	}
 	fresh->s.holes = map;
 	sp->by_id[old->s.id & 0xffff] = fresh;
-	slot_publish(s, sp, a);
+	slot_publish(sp, a);
 	slot_node_retire(old);
 	return 0;
 }
@@ -81,7 +81,7 @@ int clo_slots_track_holes(struct clo_slots *s, uint32_t slot_id)
 	if (!old)
 		ret = -ENOENT;
 	else if (!old->s.holes)
-		ret = track(s, sp, old);
+		ret = track(sp, old);
 	clo_rwlock_unlock(&s->lock);
 	return ret;
 }

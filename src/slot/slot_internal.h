@@ -41,7 +41,6 @@ struct slot_space {
 struct clo_slots {
 	struct clo_slots_config cfg;
 	struct clo_rwlock lock;
-	struct clo_a64 generation;
 	uint64_t lives; /* [lock] */
 	struct slot_space space[];
 };
@@ -62,7 +61,7 @@ struct slot_array *slot_array_without(const struct slot_array *a,
 size_t slot_array_first(const struct slot_array *a, uint64_t gfn);
 
 /* Make @fresh what readers see, and let the old array go after them. */
-void slot_publish(struct clo_slots *s, struct slot_space *sp, struct slot_array *fresh);
+void slot_publish(struct slot_space *sp, struct slot_array *fresh);
 struct slot_node *slot_by_id(const struct slot_space *sp, uint32_t id);
 struct slot_node *slot_node_copy(const struct slot_node *n) CLO_MUST_USE;
 /* After all readers: give back one copy, or the slot itself with what all its copies share. */

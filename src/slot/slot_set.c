@@ -246,7 +246,7 @@ static void retire_mappings(struct clo_slots *s, struct plan *p)
 		clo_free(p->with_invalid);
 		return;
 	}
-	slot_publish(s, p->sp, p->with_invalid);
+	slot_publish(p->sp, p->with_invalid);
 	clo_rcu_synchronize();
 	s->cfg.flush(s->cfg.arg, &p->invalid->s);
 }
@@ -255,7 +255,7 @@ static void commit(struct clo_slots *s, const struct clo_region *r, struct plan 
 {
 	if (p->invalid)
 		retire_mappings(s, p);
-	slot_publish(s, p->sp, p->final);
+	slot_publish(p->sp, p->final);
 	p->sp->by_id[r->slot & ID_MASK] = p->fresh;
 	/* A fault that read the old flags took its snapshot before this began: it retries, or its
 	 * leaf is there and is met. */

@@ -34,7 +34,6 @@
  * - uint32_t clo_a32_add(a, v), _sub, _or, _and, _xchg: the OLD value. Pointers have _xchg only.
  * - bool clo_a32_cas(a, uint32_t *expected, uint32_t desired): strong; on failure *expected =
  *   seen
- * - void clo_fence(void): seq_cst
  *
  * Locks. They have a rank and a name (a string that stays):
  *
@@ -85,7 +84,7 @@
  */
 
 /*
- * Invalidation sequence (KVM's mmu_invalidate_seq and _in_progress, facts/kvm.md 2), built on the
+ * Invalidation sequence (KVM's mmu_invalidate_seq and _in_progress, linux/kvm_host.h), built on the
  * atomics above, so one text in both builds. A change of pages brackets itself by begin and end; a
  * consumer takes a snapshot BEFORE it reads the state that can change, and asks retry() after it
  * has announced its result (frozen entry, locked new folio) and before it publishes it. begin,

@@ -76,11 +76,6 @@ void clo_aptr_set_sc(struct clo_aptr *a, void *v);
 void *clo_aptr_xchg(struct clo_aptr *a, void *v);
 bool clo_aptr_cas(struct clo_aptr *a, void **expected, void *desired);
 
-/* Sequentially consistent already: nothing, and no scheduling point. */
-static inline void clo_fence(void)
-{
-}
-
 struct clo_lock_id {
 	enum clo_rank rank;
 	const char *name;

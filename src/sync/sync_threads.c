@@ -38,17 +38,6 @@ void clo_rank_die(const char *text)
 }
 #endif
 
-void clo_fence(void)
-{
-#ifdef CLO_SYNC_TSAN
-	static uint32_t word;
-
-	__atomic_fetch_add(&word, 1, __ATOMIC_SEQ_CST);
-#else
-	__atomic_thread_fence(__ATOMIC_SEQ_CST);
-#endif
-}
-
 void clo_mutex_init(struct clo_mutex *m, enum clo_rank rank, const char *name)
 {
 	m->id = clo_lock_id(rank, name);

@@ -170,7 +170,4 @@ static inline bool clo_aptr_cas(struct clo_aptr *a, void **expected, void *desir
 					   __ATOMIC_SEQ_CST);
 }
 
-/* A function: ThreadSanitizer knows no fences and gets a read-modify-write of one word instead. */
-void clo_fence(void);
-
 #endif

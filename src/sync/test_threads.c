@@ -219,7 +219,6 @@ static void *with_atomics(void *arg)
 			clo_relax();
 		while (!clo_aptr_cas(&st.ptr, &p, (void *)((uintptr_t)p + 1)))
 			clo_relax();
-		clo_fence();
 	}
 	(void)arg;
 	return NULL;

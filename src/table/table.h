@@ -9,7 +9,7 @@
  * value back. A zap runs inside clo_inval_begin/end and waits for frozen entries: so either the
  * fault sees the zap in progress, or the zap sees the frozen entry and what it becomes.
  *
- * THE RULE FOR FAULTS (facts/kvm.md 2, "vCPU fault path" 2 and 9). In this order: snapshot of
+ * THE RULE FOR FAULTS (docs/design/stage2.md). In this order: snapshot of
  * mmu->inval for the gfn; look at slot, attribute, backing; clo_table_map_begin(); then
  * clo_inval_retry() with the snapshot: true => clo_table_map_abort() and start again, false =>
  * clo_table_map_commit().
@@ -87,7 +87,7 @@ bool clo_table_walk(struct clo_table *t, struct clo_gfn gfn, struct clo_leaf *ou
 /* What clo_table_map_begin() froze, for commit or abort. */
 struct clo_map_ctx {
 	struct clo_a64 *entry;
-	uint64_t old;         /* what abort puts back; after -EEXIST the leaf found */
+	uint64_t old;         /* after -EEXIST the leaf found */
 	enum clo_level level; /* of the entry; after -EEXIST of the leaf found */
 	void *node;           /* private to table: the page-table page of the entry */
 };
@@ -97,26 +97,25 @@ struct clo_map_ctx {
  * and either of these the caller takes no lock and waits for no thread of the engine: zaps of the
  * range wait for it. (What it may wait for is the host: fault_user.h.)
  *
- *  0        frozen; ctx->old is 0 or, with @replace, the leaf that was there.
+ *  0        frozen: it was empty.
  *  -EINVAL  @gfn is beyond CLO_GFN_BITS.
  *  -EEXIST  a present leaf of @level or larger translates @gfn already: ctx->old, ctx->level tell
- *           which. With @replace a leaf of the SAME level is frozen instead (permission change).
+ *           which.
  *  -EAGAIN  frozen by another, or the page-table page has left the tree, or one is about to empty:
  *           clo_relax() and begin anew.
  *  -ENOMEM  no page-table page.
  *  -EBUSY   @level is 2M or 1G and present smaller leaves are in the way: map smaller, or zap.
  *
  * Empty page-table pages in the way of a huge leaf are removed. On failure nothing has changed,
- * except that empty page-table pages may be gone. Source: facts/kvm.md 4a (frozen SPTE).
+ * except that empty page-table pages may be gone. Source: FROZEN_SPTE in arch/x86/kvm/mmu/spte.h.
  */
-int clo_table_map_begin(struct clo_table *t, struct clo_gfn gfn, enum clo_level level, bool replace,
+int clo_table_map_begin(struct clo_table *t, struct clo_gfn gfn, enum clo_level level,
 			struct clo_map_ctx *ctx) CLO_MUST_USE;
 /*
- * Publish @spte (present; HUGE exactly when ctx->level > 4K) in the frozen entry. In place of an
- * old leaf: the same pfn; a shoot-down follows when it has fewer rights than the old one.
+ * Publish @spte (present; HUGE exactly when ctx->level > 4K) in the frozen entry.
  */
 void clo_table_map_commit(struct clo_map_ctx *ctx, uint64_t spte);
-/* Put ctx->old back. */
+/* Empty again. */
 void clo_table_map_abort(struct clo_map_ctx *ctx);
 
 /*
@@ -135,12 +134,10 @@ typedef void (*clo_leaf_fn)(void *arg, struct clo_gfn base, enum clo_level level
 uint64_t clo_table_zap(struct clo_table *t, struct clo_range r, clo_leaf_fn removed, void *arg);
 /* Does a present leaf overlap @r? Lock-free snapshot. */
 bool clo_table_any(struct clo_table *t, struct clo_range r);
-/* Does a present leaf lie across r.start or r.end, so that a zap of @r would take more than @r? */
-bool clo_table_crosses(struct clo_table *t, struct clo_range r);
 
 /*
  * Split the huge leaves that cross the ends of @r into smaller ones, so that a zap of @r takes
- * nothing else (kvm_split_cross_boundary_leafs, facts/kvm.md 3).
+ * nothing else (kvm_split_cross_boundary_leafs, in the conversion series).
  */
 struct clo_split_reserve {
 	void *pages[4]; /* both ends x two levels */

@@ -131,7 +131,7 @@ out_free:
 	return err;
 }
 
-int clo_table_map_begin(struct clo_table *t, struct clo_gfn gfn, enum clo_level level, bool replace,
+int clo_table_map_begin(struct clo_table *t, struct clo_gfn gfn, enum clo_level level,
 			struct clo_map_ctx *ctx)
 {
 	if (gfn.n >= PT_GFN_END)
@@ -147,10 +147,7 @@ int clo_table_map_begin(struct clo_table *t, struct clo_gfn gfn, enum clo_level 
 		err = -EAGAIN;
 	} else if (p.v != 0) {
 		old = p.v;
-		if (!replace || p.level != (unsigned)level)
-			err = -EEXIST;
-		else
-			err = clo_a64_cas(p.e, &p.v, CLO_SPTE_FROZEN) ? 0 : -EAGAIN;
+		err = -EEXIST;
 	} else if (p.level == (unsigned)level) {
 		err = clo_pt_freeze_empty(&p);
 	} else {
@@ -166,14 +163,11 @@ void clo_table_map_commit(struct clo_map_ctx *ctx, uint64_t spte)
 {
 	assert(clo_spte_present(spte) && !clo_pt_is_table(spte));
 	assert(((spte & CLO_SPTE_HUGE) != 0) == (ctx->level != CLO_LEVEL_4K));
-	/* Another frame needs a zap and a shoot-down in between. */
-	assert(ctx->old == 0 || clo_spte_pfn(ctx->old).n == clo_spte_pfn(spte).n);
 	clo_a64_set(ctx->entry, spte);
 }
 
 void clo_table_map_abort(struct clo_map_ctx *ctx)
 {
-	clo_a64_set(ctx->entry, ctx->old);
-	if (ctx->old == 0)
-		clo_pt_release(ctx->node, 1);
+	clo_a64_set(ctx->entry, 0);
+	clo_pt_release(ctx->node, 1);
 }

@@ -164,19 +164,6 @@ bool clo_table_any(struct clo_table *t, struct clo_range r)
 	return !clo_pt_visit(t, &visit);
 }
 
-/* Is there a leaf with @gfn inside it, but not at its start? */
-static bool crosses_at(struct clo_table *t, uint64_t gfn)
-{
-	struct clo_leaf leaf;
-
-	return clo_table_walk(t, clo_gfn(gfn), &leaf) && leaf.base.n != gfn;
-}
-
-bool clo_table_crosses(struct clo_table *t, struct clo_range r)
-{
-	return r.start < r.end && (crosses_at(t, r.start) || crosses_at(t, r.end));
-}
-
 struct each {
 	struct clo_pt_visit visit;
 	clo_leaf_fn fn;

@@ -62,9 +62,9 @@ TEST(a_gfn_out_of_range_is_refused)
 	struct clo_map_ctx ctx;
 
 	clo_rcu_read_lock();
-	CHECK_ERR(clo_table_map_begin(t, clo_gfn(1ULL << CLO_GFN_BITS), CLO_LEVEL_4K, false, &ctx),
+	CHECK_ERR(clo_table_map_begin(t, clo_gfn(1ULL << CLO_GFN_BITS), CLO_LEVEL_4K, &ctx),
 		  -EINVAL);
-	CHECK_ERR(clo_table_map_begin(t, clo_gfn(NONE), CLO_LEVEL_1G, true, &ctx), -EINVAL);
+	CHECK_ERR(clo_table_map_begin(t, clo_gfn(NONE), CLO_LEVEL_1G, &ctx), -EINVAL);
 	clo_rcu_read_unlock();
 	CHECK_EQ(pages_in(t), 1);
 	clo_table_destroy(t);
@@ -81,43 +81,13 @@ TEST(a_leaf_in_place_is_told)
 
 			map_leaf(t, 0, have, SZ1G);
 			clo_rcu_read_lock();
-			CHECK_ERR(clo_table_map_begin(t, clo_gfn(0), want, false, &ctx), -EEXIST);
+			CHECK_ERR(clo_table_map_begin(t, clo_gfn(0), want, &ctx), -EEXIST);
 			CHECK_EQ(ctx.level, have);
 			CHECK_EQ(clo_spte_pfn(ctx.old).n, SZ1G);
-			if (want != have)
-				CHECK_ERR(clo_table_map_begin(t, clo_gfn(0), want, true, &ctx),
-					  -EEXIST);
 			clo_rcu_read_unlock();
 			CHECK_EQ(leaves_in(t), 1);
 			clo_table_destroy(t);
 		}
-	}
-}
-
-TEST(replace_changes_rights_or_puts_back)
-{
-	for (enum clo_level level = CLO_LEVEL_4K; level < CLO_LEVEL_COUNT; level++) {
-		struct clo_table *t = table_new();
-		struct clo_map_ctx ctx;
-		struct clo_leaf leaf;
-
-		map_leaf(t, 0, level, SZ1G);
-		clo_rcu_read_lock();
-		CHECK_OK(clo_table_map_begin(t, clo_gfn(0), level, true, &ctx));
-		CHECK_EQ(clo_spte_pfn(ctx.old).n, SZ1G);
-		CHECK_EQ(pfn_of(t, 0), NONE);
-		clo_table_map_abort(&ctx);
-		CHECK_EQ(pfn_of(t, 0), SZ1G);
-		CHECK_OK(clo_table_map_begin(t, clo_gfn(0), level, true, &ctx));
-		clo_table_map_commit(&ctx, ctx.old & ~CLO_SPTE_W);
-		clo_rcu_read_unlock();
-		CHECK(clo_table_walk(t, clo_gfn(0), &leaf));
-		CHECK_EQ(leaf.spte & CLO_SPTE_W, 0);
-		/* Without @replace's entry the count of the page would be wrong now. */
-		CHECK_EQ(clo_table_zap(t, clo_range(0, 1), NULL, NULL), 1);
-		map_leaf(t, 0, CLO_LEVEL_1G, 0);
-		CHECK_EQ(pages_in(t), 2);
-		clo_table_destroy(t);
 	}
 }
 
@@ -128,16 +98,15 @@ TEST(a_frozen_entry_makes_others_come_again)
 
 	clo_rcu_read_lock();
 	for (enum clo_level have = CLO_LEVEL_4K; have < CLO_LEVEL_COUNT; have++) {
-		CHECK_OK(clo_table_map_begin(t, clo_gfn(0), have, false, &a));
+		CHECK_OK(clo_table_map_begin(t, clo_gfn(0), have, &a));
 		CHECK_EQ(pfn_of(t, 0), NONE);
 		for (enum clo_level want = CLO_LEVEL_4K; want < CLO_LEVEL_COUNT; want++) {
-			CHECK_ERR(clo_table_map_begin(t, clo_gfn(0), want, false, &b), -EAGAIN);
-			CHECK_ERR(clo_table_map_begin(t, clo_gfn(0), want, true, &b), -EAGAIN);
+			CHECK_ERR(clo_table_map_begin(t, clo_gfn(0), want, &b), -EAGAIN);
 		}
 		clo_table_map_abort(&a);
 		CHECK_EQ(leaves_in(t), 0);
 	}
-	CHECK_OK(clo_table_map_begin(t, clo_gfn(0), CLO_LEVEL_4K, false, &a));
+	CHECK_OK(clo_table_map_begin(t, clo_gfn(0), CLO_LEVEL_4K, &a));
 	clo_table_map_commit(&a, clo_spte_make(clo_pfn(9), CLO_LEVEL_4K, RWX));
 	clo_rcu_read_unlock();
 	CHECK_EQ(pfn_of(t, 0), 9);
@@ -186,10 +155,10 @@ TEST(a_refused_huge_leaf_leaves_the_rest)
 	map_leaf(t, 0, CLO_LEVEL_4K, 0);
 	clo_table_zap(t, clo_range(0, 1), NULL, NULL);
 	clo_rcu_read_lock();
-	CHECK_OK(clo_table_map_begin(t, clo_gfn(SZ2M), CLO_LEVEL_4K, false, &ctx));
-	CHECK_ERR(clo_table_map_begin(t, clo_gfn(0), CLO_LEVEL_1G, false, &huge), -EAGAIN);
+	CHECK_OK(clo_table_map_begin(t, clo_gfn(SZ2M), CLO_LEVEL_4K, &ctx));
+	CHECK_ERR(clo_table_map_begin(t, clo_gfn(0), CLO_LEVEL_1G, &huge), -EAGAIN);
 	clo_table_map_commit(&ctx, clo_spte_make(clo_pfn(3), CLO_LEVEL_4K, RWX));
-	CHECK_ERR(clo_table_map_begin(t, clo_gfn(0), CLO_LEVEL_1G, false, &huge), -EBUSY);
+	CHECK_ERR(clo_table_map_begin(t, clo_gfn(0), CLO_LEVEL_1G, &huge), -EBUSY);
 	clo_rcu_read_unlock();
 	CHECK_EQ(pfn_of(t, SZ2M), 3);
 	map_leaf(t, 0, CLO_LEVEL_4K, 4);
@@ -255,24 +224,13 @@ TEST(all_memory_comes_back)
 	CHECK_EQ(clo_alloc_live(), before);
 }
 
-/* The asserts that say: a leaf's form fits its entry; a frame does not change without a zap. */
+/* The assert that says: a leaf's form fits its entry. */
 EXPECT_SIGNAL(commit_of_a_wrong_size, SIGABRT)
 {
 	struct clo_table *t = table_new();
 	struct clo_map_ctx ctx;
 
 	clo_rcu_read_lock();
-	CHECK_OK(clo_table_map_begin(t, clo_gfn(0), CLO_LEVEL_4K, false, &ctx));
+	CHECK_OK(clo_table_map_begin(t, clo_gfn(0), CLO_LEVEL_4K, &ctx));
 	clo_table_map_commit(&ctx, clo_spte_make(clo_pfn(0), CLO_LEVEL_2M, RWX));
-}
-
-EXPECT_SIGNAL(commit_of_another_frame, SIGABRT)
-{
-	struct clo_table *t = table_new();
-	struct clo_map_ctx ctx;
-
-	map_leaf(t, 0, CLO_LEVEL_4K, 1);
-	clo_rcu_read_lock();
-	CHECK_OK(clo_table_map_begin(t, clo_gfn(0), CLO_LEVEL_4K, true, &ctx));
-	clo_table_map_commit(&ctx, clo_spte_make(clo_pfn(2), CLO_LEVEL_4K, RWX));
 }

@@ -88,7 +88,7 @@ static void fault(uint64_t gfn, enum clo_level level)
 	struct clo_inval_snap snap = clo_inval_snapshot(&mmu.inval, gfn);
 	uint64_t pfn = clo_a64_get(&backing);
 
-	if (pfn != 0 && clo_table_map_begin(mmu.table[0], clo_gfn(gfn), level, false, &ctx) == 0) {
+	if (pfn != 0 && clo_table_map_begin(mmu.table[0], clo_gfn(gfn), level, &ctx) == 0) {
 		bool stale = level == CLO_LEVEL_1G ? clo_inval_retry_any(&mmu.inval, snap)
 						   : clo_inval_retry(&mmu.inval, gfn, snap);
 
@@ -399,9 +399,9 @@ static void *fault_other(void *arg)
 	if (clo_a32_get(&dead))
 		return NULL;
 	clo_rcu_read_lock();
-	if (clo_table_map_begin(mmu.table[1], clo_gfn(0), CLO_LEVEL_2M, false, &ctx) == 0)
+	if (clo_table_map_begin(mmu.table[1], clo_gfn(0), CLO_LEVEL_2M, &ctx) == 0)
 		clo_table_map_abort(&ctx);
-	if (clo_table_map_begin(mmu.table[1], clo_gfn(0), CLO_LEVEL_4K, false, &ctx) == 0) {
+	if (clo_table_map_begin(mmu.table[1], clo_gfn(0), CLO_LEVEL_4K, &ctx) == 0) {
 		(void)clo_inval_retry(&mmu.inval, 0, snap);
 		clo_table_map_abort(&ctx);
 	}

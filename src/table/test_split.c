@@ -69,12 +69,12 @@ TEST(a_split_frees_the_ends_and_changes_no_translation)
 		static struct seen removed;
 
 		removed.count = 0;
-		CHECK_EQ(clo_table_crosses(t, c->r), c->pages != 0);
+		CHECK_EQ(table_crosses(t, c->r), c->pages != 0);
 		CHECK_OK(clo_table_split_prepare(t, c->r, &res));
 		CHECK_MSG(res.count == c->pages, "case %u: %u pages", i, res.count);
 		CHECK_EQ(clo_table_split_commit(t, c->r, &res, see, NULL, &removed), c->left);
 		CHECK_EQ(res.count, 0);
-		CHECK(!clo_table_crosses(t, c->r));
+		CHECK(!table_crosses(t, c->r));
 		check_all_translated(t, 2 * SZ1G);
 		/* A zap takes nothing else now. */
 		clo_table_zap(t, c->r, NULL, NULL);
@@ -92,7 +92,7 @@ TEST(a_split_tells_the_huge_leaf_then_the_small_ones)
 	struct clo_map_ctx ctx;
 
 	clo_rcu_read_lock();
-	CHECK_OK(clo_table_map_begin(t, clo_gfn(SZ2M), CLO_LEVEL_2M, false, &ctx));
+	CHECK_OK(clo_table_map_begin(t, clo_gfn(SZ2M), CLO_LEVEL_2M, &ctx));
 	clo_table_map_commit(&ctx, clo_spte_make(clo_pfn(0), CLO_LEVEL_2M,
 						 CLO_SPTE_X | CLO_SPTE_A | CLO_SPTE_D));
 	clo_rcu_read_unlock();
@@ -168,7 +168,7 @@ TEST(without_a_page_the_leaf_goes_whole)
 		clo_table_split_commit(t, c->r, &res, see, NULL, &removed);
 		for (unsigned k = 0; k < removed.count; k++)
 			gone += clo_level_pages(removed.leaf[k].level);
-		CHECK(!clo_table_crosses(t, c->r));
+		CHECK(!table_crosses(t, c->r));
 		check_all_translated(t, 2 * SZ1G - gone);
 		CHECK_EQ(gone != 0, c->pages != 0);
 		clo_table_destroy(t);

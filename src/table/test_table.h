@@ -26,7 +26,7 @@ static inline int map_try(struct clo_table *t, uint64_t gfn, enum clo_level leve
 	struct clo_map_ctx ctx;
 
 	clo_rcu_read_lock();
-	int ret = clo_table_map_begin(t, clo_gfn(gfn), level, false, &ctx);
+	int ret = clo_table_map_begin(t, clo_gfn(gfn), level, &ctx);
 
 	if (ret == 0)
 		clo_table_map_commit(&ctx, clo_spte_make(clo_pfn(pfn), level, RWX));
@@ -85,6 +85,17 @@ static inline void see(void *arg, struct clo_gfn base, enum clo_level level, uin
 	seen->leaf[seen->count].base = base.n;
 	seen->leaf[seen->count].level = level;
 	seen->leaf[seen->count++].spte = spte;
+}
+
+/* Does a leaf lie across an end of @r, so that a zap of @r would take more than @r? */
+static inline bool table_crosses(struct clo_table *t, struct clo_range r)
+{
+	struct clo_leaf leaf;
+
+	if (r.start >= r.end)
+		return false;
+	return (clo_table_walk(t, clo_gfn(r.start), &leaf) && leaf.base.n != r.start) ||
+	       (clo_table_walk(t, clo_gfn(r.end), &leaf) && leaf.base.n != r.end);
 }
 
 #endif

@@ -40,7 +40,7 @@ static void fault(uint64_t gfn, enum clo_level level)
 
 	if (place == 0 || clo_inval_busy(&mmu.inval, gfn))
 		goto out;
-	if (clo_table_map_begin(t, clo_gfn(gfn), level, false, &ctx) != 0)
+	if (clo_table_map_begin(t, clo_gfn(gfn), level, &ctx) != 0)
 		goto out;
 	if (clo_inval_retry(&mmu.inval, gfn, snap))
 		clo_table_map_abort(&ctx);
@@ -286,8 +286,8 @@ static void *teaser(void *arg)
 		struct clo_map_ctx ctx;
 
 		clo_rcu_read_lock();
-		if (clo_table_map_begin(side[clo_rand_below(&rnd, 2)], clo_gfn(gfn), level, false,
-					&ctx) == 0)
+		if (clo_table_map_begin(side[clo_rand_below(&rnd, 2)], clo_gfn(gfn), level, &ctx) ==
+		    0)
 			clo_table_map_abort(&ctx);
 		clo_rcu_read_unlock();
 	}

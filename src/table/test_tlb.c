@@ -74,13 +74,14 @@ TEST(missing_rights_are_looked_up_anew)
 
 	mmu_new(&mmu, &tlb);
 	clo_rcu_read_lock();
-	CHECK_OK(clo_table_map_begin(mmu.table[SH], clo_gfn(1), CLO_LEVEL_4K, false, &ctx));
+	CHECK_OK(clo_table_map_begin(mmu.table[SH], clo_gfn(1), CLO_LEVEL_4K, &ctx));
 	clo_table_map_commit(&ctx, clo_spte_make(clo_pfn(8), CLO_LEVEL_4K, 0));
 	CHECK_EQ(touch(1, SH, CLO_SPTE_R), 8);
 	CHECK_EQ(touch(1, SH, CLO_SPTE_W), NONE);
 	/* More rights need no shoot-down. */
-	CHECK_OK(clo_table_map_begin(mmu.table[SH], clo_gfn(1), CLO_LEVEL_4K, true, &ctx));
-	clo_table_map_commit(&ctx, ctx.old | CLO_SPTE_W);
+	CHECK_EQ(clo_table_zap(mmu.table[SH], clo_range(1, 2), NULL, NULL), 1);
+	CHECK_OK(clo_table_map_begin(mmu.table[SH], clo_gfn(1), CLO_LEVEL_4K, &ctx));
+	clo_table_map_commit(&ctx, clo_spte_make(clo_pfn(8), CLO_LEVEL_4K, CLO_SPTE_W));
 	clo_rcu_read_unlock();
 	CHECK_EQ(touch(1, SH, CLO_SPTE_W), 8);
 	CHECK_EQ(touch(1, SH, CLO_SPTE_X), NONE);

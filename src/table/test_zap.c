@@ -84,7 +84,7 @@ TEST(the_leaf_is_in_no_table_while_it_is_told)
 	clo_table_destroy(t);
 }
 
-TEST(any_and_crosses)
+TEST(any)
 {
 	struct clo_table *t = table_new();
 	struct clo_map_ctx ctx;
@@ -99,18 +99,9 @@ TEST(any_and_crosses)
 	CHECK(!clo_table_any(t, clo_range(2 * SZ1G + 513, NONE)));
 	CHECK(!clo_table_any(t, clo_range(SZ1G, SZ1G)));
 
-	CHECK(!clo_table_crosses(t, clo_range(SZ1G, 2 * SZ1G)));
-	CHECK(!clo_table_crosses(t, clo_range(0, SZ1G)));
-	CHECK(clo_table_crosses(t, clo_range(SZ1G + 1, 2 * SZ1G)));
-	CHECK(clo_table_crosses(t, clo_range(0, 2 * SZ1G - 1)));
-	CHECK(clo_table_crosses(t, clo_range(2 * SZ1G, 2 * SZ1G + 1)));
-	CHECK(!clo_table_crosses(t, clo_range(2 * SZ1G, 2 * SZ1G + 513)));
-	CHECK(!clo_table_crosses(t, clo_range(SZ1G + 1, SZ1G + 1)));
-	CHECK(!clo_table_crosses(t, clo_range(0, NONE)));
-
 	/* Frozen is not present. */
 	clo_rcu_read_lock();
-	CHECK_OK(clo_table_map_begin(t, clo_gfn(7), CLO_LEVEL_4K, false, &ctx));
+	CHECK_OK(clo_table_map_begin(t, clo_gfn(7), CLO_LEVEL_4K, &ctx));
 	CHECK(!clo_table_any(t, clo_range(0, 100)));
 	clo_table_map_abort(&ctx);
 	clo_rcu_read_unlock();
@@ -125,7 +116,7 @@ TEST(break_frozen_wait_leaves_the_leaf)
 
 	clo_break_set(CLO_BREAK_FROZEN_WAIT, true);
 	clo_rcu_read_lock();
-	CHECK_OK(clo_table_map_begin(t, clo_gfn(7), CLO_LEVEL_4K, false, &ctx));
+	CHECK_OK(clo_table_map_begin(t, clo_gfn(7), CLO_LEVEL_4K, &ctx));
 	CHECK_EQ(clo_table_zap(t, clo_range(0, 512), NULL, NULL), 0);
 	clo_table_map_commit(&ctx, clo_spte_make(clo_pfn(1), CLO_LEVEL_4K, RWX));
 	clo_rcu_read_unlock();

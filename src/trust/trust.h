@@ -22,14 +22,14 @@ struct clo_trust_ops {
 	/* Memslot address spaces: KVM gives 1 to types with private memory, 2 to others. */
 	unsigned as_count;
 	uint64_t gmem_flags; /* CLO_GMEM_* that are always allowed */
-	/* Additionally, when the guest_memfd owns the attribute (facts/kvm.md 1, INIT_SHARED). */
+	/* Additionally, when the guest_memfd owns the attribute (GUEST_MEMFD_FLAG_INIT_SHARED). */
 	uint64_t gmem_flags_gmem_owner;
 	uint32_t mem_flags; /* CLO_MEM_* that are allowed */
 	/* Default content policy; CLO_GMEM_ZERO_ON_CONVERT overrides. */
 	enum clo_content to_private, to_shared;
 	/*
 	 * Is this access private? @asked: what the access carries; @typed: whether accesses carry
-	 * anything in this VM; @attr: the attribute now. (facts/kvm.md 2, "vCPU fault path" 1)
+	 * anything in this VM; @attr: the attribute now. (docs/design/faults.md)
 	 */
 	bool (*classify)(bool typed, bool asked, bool attr);
 };

@@ -5,7 +5,7 @@
  * The kind of an access comes from the attribute (mail 3: "special case VMs where .is_private is
  * derived from the memory attributes"), so there are no implicit conversions, unless the VM was
  * made with typed accesses, which mimic SNP and TDX. Content is preserved both ways (the conversion
- * selftests assert it, facts/kvm.md 3); zeroing is a guest_memfd flag (mail 4).
+ * selftests assert it, tools/testing/selftests/kvm); zeroing is a guest_memfd flag (mail 4).
  */
 #include "trust/trust_types.h"
 

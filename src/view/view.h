@@ -3,7 +3,7 @@
  * view/view.h - the VMM's mapping of a guest_memfd: real memory in which a private page cannot
  * be touched (D8).
  *
- * Levels, best first (facts/views.md, docs/design/host-view.md; `cloister doctor` prints which
+ * Levels, best first (docs/design/host-view.md; `cloister doctor` prints which
  * one this host gives):
  *
  * - UFFD: memfd or hugetlb mapping registered with userfaultfd MINOR|MISSING. Private: zapped
@@ -22,7 +22,7 @@
  * protected against accidents, not against a hostile VMM. A pool of huge pages is protected in
  * units of 2M: one private page hides its whole block.
  *
- * Order rules (facts/views.md 5): zap, then POISON; MINOR registration, so that an access
+ * Order rules (docs/design/host-view.md): zap, then POISON; MINOR registration, so that an access
  * between the two waits for the engine; CONTINUE only under the state lock. Lock: the list of
  * mappings of one set is under a rwlock of rank VIEW; hide, show, drop and grant take it shared,
  * and nothing above it. It is never held while resolve runs.

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * vm/report.c - the leak report: pages backed twice, pins left, frames lost (facts/users.md 1.6,
- * wishes 3 and 4).
+ * vm/report.c - the leak report: pages backed twice, pins left, frames lost.
  */
 #include "vm_internal.h"
 

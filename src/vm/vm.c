@@ -7,7 +7,7 @@
 #include <errno.h>
 #include <string.h>
 
-#define ATTR_GFNS (1ULL << 52) /* every gfn: attributes need no memslot (facts/kvm.md 2) */
+#define ATTR_GFNS (1ULL << 52) /* every gfn: attributes need no memslot, as KVM's */
 
 static int vm_check_config(const struct clo_vm_config *cfg, struct clo_vm_config *out)
 {
