@@ -123,6 +123,7 @@ bool explore_objects_shared(const struct explore_objects *o, const struct clo_sc
 	case CLO_OP_UNLOCK:
 	case CLO_OP_RDLOCK:
 	case CLO_OP_WRLOCK:
+	case CLO_OP_WRWAIT:
 	case CLO_OP_RWUNLOCK:
 	case CLO_OP_RANGE_LOCK:
 	case CLO_OP_RANGE_UNLOCK:

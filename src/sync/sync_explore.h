@@ -98,6 +98,8 @@ struct clo_rwlock {
 	uint32_t run;
 	uint32_t writer;  /* thread + 1 */
 	uint64_t readers; /* a bit for each thread */
+	uint32_t waiting; /* writers that have come and wait: no reader gets in */
+	uint32_t first;   /* thread + 1: of them the one that the last reader gives the lock to */
 };
 void clo_rwlock_init(struct clo_rwlock *l, enum clo_rank rank, const char *name);
 void clo_rwlock_destroy(struct clo_rwlock *l);

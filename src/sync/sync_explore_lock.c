@@ -101,6 +101,8 @@ static void rwlock_fresh(struct clo_rwlock *l)
 		l->run = clo_run.serial;
 		l->writer = 0;
 		l->readers = 0;
+		l->waiting = 0;
+		l->first = 0;
 	}
 }
 
@@ -112,7 +114,7 @@ void clo_rwlock_init(struct clo_rwlock *l, enum clo_rank rank, const char *name)
 void clo_rwlock_destroy(struct clo_rwlock *l)
 {
 	rwlock_fresh(l);
-	if (l->writer || l->readers)
+	if (l->writer || l->readers || l->waiting)
 		clo_run_fault("destroys \"%s\", which is held", l->id.name);
 }
 
@@ -129,13 +131,28 @@ void clo_rwlock_rdlock(struct clo_rwlock *l)
 	clo_rank_got(l, l->id, 0);
 }
 
+/*
+ * As PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP: a writer that has come keeps new readers out
+ * while it waits. The first that came while there were readers gets the lock from the last of them;
+ * a writer gives it to any other, also to one that comes just then.
+ */
 void clo_rwlock_wrlock(struct clo_rwlock *l)
 {
+	const void *where = HERE;
+
 	if (is_scheduler())
 		return;
 	clo_rank_want(l, l->id, 0);
-	point(CLO_OP_WRLOCK, l->id.name, l, HERE);
+	point(CLO_OP_WRLOCK, l->id.name, l, where);
 	rwlock_fresh(l);
+	if (l->writer || l->readers || l->first) {
+		if (!l->writer && !l->first)
+			l->first = me();
+		l->waiting++;
+		point(CLO_OP_WRWAIT, l->id.name, l, where);
+		l->waiting--;
+		l->first = 0;
+	}
 	if (l->writer || l->readers)
 		alone(l->id.name);
 	l->writer = me();
@@ -165,8 +182,7 @@ void clo_cond_destroy(struct clo_cond *c)
 	for (uint32_t i = 0; i < clo_run.task_count; i++) {
 		const struct clo_task *t = &clo_run.task[i];
 
-		if (t->op.kind == CLO_OP_COND_WAKE && t->op.obj == c && !t->signaled &&
-		    !t->timed_out)
+		if (t->op.obj == c && clo_run_sleeps(t))
 			clo_run_fault("destroys a condition that %s waits for", t->name);
 	}
 }
@@ -188,10 +204,15 @@ static bool cond_wait(struct clo_cond *c, struct clo_mutex *m, uint64_t deadline
 	m->owner = 0;
 	clo_run_progress();
 	t->signaled = false;
-	t->timed_out = false;
+	t->woke = false;
 	t->deadline = deadline;
 	op.kind = CLO_OP_COND_WAKE;
 	(void)clo_run_point(op);
+	/* By itself: a step of its own, as the mutex may be held, and the caller late. */
+	if (clo_run_sleeps(t)) {
+		clo_run_woke(t);
+		(void)clo_run_point(op);
+	}
 	t->deadline = 0;
 	mutex_take(m);
 	if (!t->signaled)
@@ -215,7 +236,7 @@ void clo_cond_broadcast(struct clo_cond *c)
 	for (uint32_t i = 0; i < clo_run.task_count; i++) {
 		struct clo_task *t = &clo_run.task[i];
 
-		if (t->op.kind == CLO_OP_COND_WAKE && t->op.obj == c && !t->timed_out)
+		if (t->op.obj == c && clo_run_sleeps(t))
 			t->signaled = true;
 	}
 	clo_run_progress();

@@ -227,17 +227,12 @@ static bool time_passes(void)
 	for (uint32_t i = 0; i < clo_run.task_count; i++) {
 		struct clo_task *t = &clo_run.task[i];
 
-		if (t->op.kind == CLO_OP_COND_WAKE && t->deadline && !t->signaled &&
-		    !t->timed_out && (!first || t->deadline < first->deadline))
+		if (clo_run_sleeps(t) && t->deadline && (!first || t->deadline < first->deadline))
 			first = t;
 	}
-	if (!first)
-		return false;
-	first->timed_out = true;
-	if (clo_run.now < first->deadline)
-		clo_run.now = first->deadline;
-	clo_clock_fake(clo_run.now);
-	return true;
+	if (first)
+		clo_run_woke(first);
+	return first != NULL;
 }
 
 static bool all_done(void)
@@ -292,12 +287,27 @@ static uint32_t find_runnable(uint32_t *ids)
 	return kept;
 }
 
+static uint64_t find_sleepers(void)
+{
+	uint64_t mask = 0;
+
+	for (uint32_t i = 0; i < clo_run.task_count && clo_run.config->self_wakes; i++)
+		if (clo_run_sleeps(&clo_run.task[i]))
+			mask |= 1ULL << i;
+	return mask;
+}
+
 static bool has(const uint32_t *ids, uint32_t count, uint32_t id)
 {
 	for (uint32_t i = 0; i < count; i++)
 		if (ids[i] == id)
 			return true;
 	return false;
+}
+
+static bool has_bit(uint64_t mask, int id)
+{
+	return id < (int)CLO_SCHED_THREADS && (mask >> id & 1);
 }
 
 /* The current one while it can and wants to, else the next in turn. */
@@ -321,16 +331,17 @@ static struct clo_task *choose(const uint32_t *ids, uint32_t count)
 				      .current_can_run = has(ids, count, current),
 				      .current_yields =
 					      clo_run.task[current].op.kind == CLO_OP_RELAX,
+				      .sleepers = find_sleepers(),
 				      .step = clo_run.result->steps };
 
 	if (clo_run.quiet || !config->choose)
 		return &clo_run.task[default_choice(&c)];
-	if (count == 1 && !config->choose_single)
+	if (count == 1 && !c.sleepers && !config->choose_single)
 		return &clo_run.task[ids[0]];
 
 	int id = config->choose(config->arg, &c);
 
-	if (id >= 0 && has(ids, count, (uint32_t)id))
+	if (id >= 0 && (has(ids, count, (uint32_t)id) || has_bit(c.sleepers, id)))
 		return &clo_run.task[id];
 	end_run(CLO_SCHED_STOPPED, id);
 	return NULL;

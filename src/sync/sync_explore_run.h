@@ -24,7 +24,7 @@ struct clo_task {
 	uint64_t grace;     /* RCU_WAIT: sections older than this have to end. RCU_BARRIER: calls */
 	/* COND_WAKE: */
 	bool signaled;
-	bool timed_out;
+	bool woke;         /* by itself: its time was over, or (no deadline) for no reason */
 	uint64_t deadline; /* 0: none */
 	/* RELAX, see sync_explore_run.c: */
 	uint64_t progress;    /* steps of its own that are progress */
@@ -78,6 +78,10 @@ struct clo_task *clo_run_task(void *(*fn)(void *arg), void *arg, const char *nam
 /* True when no thread is in a read section older than @grace. */
 bool clo_run_grace_over(uint64_t grace);
 bool clo_run_can(const struct clo_task *t);
+/* It waits for a condition, and nothing has woken it yet. */
+bool clo_run_sleeps(const struct clo_task *t);
+/* Now it wakes by itself. */
+void clo_run_woke(struct clo_task *t);
 /* Fill result->report: who waits for what. */
 void clo_run_report(void);
 static inline uint32_t clo_run_id(const struct clo_task *t)

@@ -19,6 +19,7 @@ static const char *const op_name[CLO_OP_COUNT] = {
 	[CLO_OP_UNLOCK] = "unlock",
 	[CLO_OP_RDLOCK] = "read-lock",
 	[CLO_OP_WRLOCK] = "write-lock",
+	[CLO_OP_WRWAIT] = "write-wait",
 	[CLO_OP_RWUNLOCK] = "rw-unlock",
 	[CLO_OP_RANGE_LOCK] = "range-lock",
 	[CLO_OP_RANGE_UNLOCK] = "range-unlock",
@@ -83,13 +84,32 @@ static uint32_t range_owner(const struct clo_rangelock *l, struct clo_range r)
 	return 0;
 }
 
-static uint32_t rwlock_owner(const struct clo_rwlock *l, bool shared)
+static uint32_t waiting_writer(const struct clo_rwlock *l)
+{
+	for (uint32_t i = 0; i < clo_run.task_count; i++)
+		if (clo_run.task[i].op.kind == CLO_OP_WRWAIT && clo_run.task[i].op.obj == l)
+			return i + 1;
+	return 0;
+}
+
+/* Whom a reader waits for: also a writer that only waits. */
+static uint32_t read_blocker(const struct clo_rwlock *l)
 {
 	if (!is_known(l, &l->run))
 		return 0;
-	if (l->writer || shared)
+	return l->writer || !l->waiting ? l->writer : waiting_writer(l);
+}
+
+/* Whom a writer that has come waits for. */
+static uint32_t write_blocker(const struct clo_rwlock *l, uint32_t self)
+{
+	if (!is_known(l, &l->run))
+		return 0;
+	if (l->writer)
 		return l->writer;
-	return l->readers ? (uint32_t)__builtin_ctzll(l->readers) + 1 : 0;
+	if (l->readers)
+		return (uint32_t)__builtin_ctzll(l->readers) + 1;
+	return l->first == self ? 0 : l->first;
 }
 
 static uint32_t older_reader(uint64_t grace)
@@ -110,7 +130,21 @@ bool clo_run_grace_over(uint64_t grace)
 
 static bool can_wake(const struct clo_task *t)
 {
-	return (t->signaled || t->timed_out) && mutex_owner(t->op.obj2) == 0;
+	return (t->signaled || t->woke) && mutex_owner(t->op.obj2) == 0;
+}
+
+bool clo_run_sleeps(const struct clo_task *t)
+{
+	return !t->finished && t->op.kind == CLO_OP_COND_WAKE && !t->signaled && !t->woke;
+}
+
+void clo_run_woke(struct clo_task *t)
+{
+	t->woke = true;
+	if (clo_run.now >= t->deadline)
+		return;
+	clo_run.now = t->deadline;
+	clo_clock_fake(clo_run.now);
 }
 
 static bool can_call(void)
@@ -127,8 +161,8 @@ bool clo_run_can(const struct clo_task *t)
 	/* clang-format off */
 	switch (op->kind) {
 	case CLO_OP_LOCK:	 return mutex_owner(op->obj) == 0;
-	case CLO_OP_RDLOCK:	 return rwlock_owner(op->obj, true) == 0;
-	case CLO_OP_WRLOCK:	 return rwlock_owner(op->obj, false) == 0;
+	case CLO_OP_RDLOCK:	 return read_blocker(op->obj) == 0;
+	case CLO_OP_WRWAIT:	 return write_blocker(op->obj, clo_run_id(t) + 1) == 0;
 	case CLO_OP_RANGE_LOCK:	 return range_owner(op->obj, clo_range(op->arg, op->arg2)) == 0;
 	case CLO_OP_COND_WAKE:	 return can_wake(t);
 	case CLO_OP_RCU_WAIT:	 return clo_run_grace_over(t->grace);
@@ -142,6 +176,7 @@ bool clo_run_can(const struct clo_task *t)
 	case CLO_OP_RMW:
 	case CLO_OP_TRYLOCK:
 	case CLO_OP_UNLOCK:
+	case CLO_OP_WRLOCK:
 	case CLO_OP_RWUNLOCK:
 	case CLO_OP_RANGE_UNLOCK:
 	case CLO_OP_COND_WAIT:
@@ -164,8 +199,10 @@ static uint32_t waits_for(const struct clo_task *t)
 {
 	if (t->op.kind == CLO_OP_LOCK)
 		return mutex_owner(t->op.obj);
-	if (t->op.kind == CLO_OP_RDLOCK || t->op.kind == CLO_OP_WRLOCK)
-		return rwlock_owner(t->op.obj, t->op.kind == CLO_OP_RDLOCK);
+	if (t->op.kind == CLO_OP_RDLOCK)
+		return read_blocker(t->op.obj);
+	if (t->op.kind == CLO_OP_WRWAIT)
+		return write_blocker(t->op.obj, clo_run_id(t) + 1);
 	if (t->op.kind == CLO_OP_RANGE_LOCK)
 		return range_owner(t->op.obj, clo_range(t->op.arg, t->op.arg2));
 	if (t->op.kind == CLO_OP_RCU_WAIT)

@@ -26,12 +26,13 @@ enum clo_op {
 	CLO_OP_TRYLOCK,
 	CLO_OP_UNLOCK,
 	CLO_OP_RDLOCK,
-	CLO_OP_WRLOCK,
+	CLO_OP_WRLOCK, /* come for a write lock: from now on readers wait */
+	CLO_OP_WRWAIT, /* it was not free: take it */
 	CLO_OP_RWUNLOCK,
 	CLO_OP_RANGE_LOCK, /* arg, arg2: the range */
 	CLO_OP_RANGE_UNLOCK,
 	CLO_OP_COND_WAIT, /* give the mutex (obj2) back and begin to wait */
-	CLO_OP_COND_WAKE, /* woken, or timed out: take the mutex (obj2) again */
+	CLO_OP_COND_WAKE, /* woken, in whatever way: take the mutex (obj2) again */
 	CLO_OP_BROADCAST,
 	CLO_OP_RCU_LOCK,
 	CLO_OP_RCU_UNLOCK,
@@ -64,7 +65,13 @@ struct clo_sched_choice {
 	uint32_t current;        /* who made the last step */
 	bool current_can_run;    /* to choose another is a preemption, */
 	bool current_yields;     /* except that it is in clo_relax() */
-	uint64_t step;           /* number of the step to be made */
+	/*
+	 * Bit per thread, none of @threads, that waits for a condition and may wake by itself: one
+	 * with a deadline because time has passed, another for no reason. They can be chosen too.
+	 * 0 without config.self_wakes.
+	 */
+	uint64_t sleepers;
+	uint64_t step; /* number of the step to be made */
 };
 
 struct clo_sched_note {
@@ -101,7 +108,8 @@ struct clo_sched_config {
 	 */
 	int (*on_step)(void *arg, const struct clo_sched_step *step);
 	bool choose_single;
-	bool rcu_last; /* deferred calls only when nothing else can run: smaller, finds less */
+	bool self_wakes; /* offer choice.sleepers */
+	bool rcu_last;   /* deferred calls only when nothing else can run: smaller, finds less */
 	uint32_t spin_limit; /* turns of clo_relax() without a change that make a livelock; 0: 64 */
 	uint64_t max_steps;  /* 0: 100000 */
 	size_t arena_bytes;  /* 0: 256 MiB of address space; what is used costs */

@@ -15,7 +15,6 @@ struct state {
 	unsigned inside;
 	unsigned seen; /* bit n: n were inside at once */
 	unsigned ready;
-	bool timed_out;
 	bool woken;
 };
 
@@ -26,7 +25,7 @@ static void run(void *(*a)(void *arg), void *(*b)(void *arg))
 	struct clo_thread t[2];
 
 	clo_sched_quiet(true);
-	clo_mutex_init(&st.m, CLO_RANK_VM, "m");
+	clo_mutex_init(&st.m, CLO_RANK_PAGE, "m");
 	clo_rwlock_init(&st.rw, CLO_RANK_SLOTS, "rw");
 	clo_cond_init(&st.c);
 	clo_rangelock_init(&st.range, CLO_RANK_RANGE, "range");
@@ -236,46 +235,6 @@ TEST(a_lost_wakeup_is_a_deadlock)
 	dfs = (struct dfs){ .main_fn = lost_wakeup_main, .bound = 1 };
 	CHECK(dfs_search(&dfs, CLO_SCHED_DEADLOCK));
 	CHECK_MSG(strstr(dfs.last.report, "T1: wake \"m\""), "%s", dfs.last.report);
-}
-
-#define LATER 5000000000ULL
-
-static void *waits_until(void *arg)
-{
-	uint64_t start = clo_now_ns();
-
-	clo_mutex_lock(&st.m);
-	while (!st.ready) {
-		if (clo_cond_timedwait(&st.c, &st.m, start + LATER)) {
-			st.woken = true;
-		} else {
-			st.timed_out = true;
-			CHECK_LE(start + LATER, clo_now_ns());
-			break;
-		}
-	}
-	clo_mutex_unlock(&st.m);
-	return arg;
-}
-
-static void timed_main(void *arg)
-{
-	(void)arg;
-	run(waits_until, signals);
-}
-
-static void timeout_main(void *arg)
-{
-	(void)arg;
-	run(waits_until, waits_until);
-}
-
-TEST(time_passes_only_when_nothing_else_can_run)
-{
-	explore(timed_main, 3);
-	CHECK(st.woken && !st.timed_out);
-	explore(timeout_main, 1);
-	CHECK(st.timed_out && !st.woken);
 }
 
 /* In on_step the world stands still, whoever holds its locks. */

@@ -18,6 +18,7 @@
 struct dfs_node {
 	uint32_t option[DFS_THREADS]; /* the first is no preemption */
 	uint32_t count;
+	uint32_t awake; /* options before those that wake by themselves, which always cost */
 	uint32_t taken;
 	uint32_t preemptions; /* before this choice */
 	bool free;            /* to choose another is no preemption */
@@ -30,6 +31,7 @@ struct dfs {
 	uint32_t bound;
 	uint64_t max_steps;
 	bool rcu_last;
+	bool self_wakes;
 	/* Results. */
 	uint64_t runs;
 	uint64_t steps;
@@ -44,7 +46,7 @@ struct dfs {
 
 static inline uint32_t dfs_cost(const struct dfs_node *n, uint32_t taken)
 {
-	return n->preemptions + (taken > 0 && !n->free ? 1 : 0);
+	return n->preemptions + ((taken > 0 && !n->free) || taken >= n->awake ? 1 : 0);
 }
 
 static inline int dfs_choose(void *arg, const struct clo_sched_choice *c)
@@ -64,9 +66,14 @@ static inline int dfs_choose(void *arg, const struct clo_sched_choice *c)
 				n->option[n->count++] = c->threads[i];
 		if (c->current_can_run && c->current_yields)
 			n->option[n->count++] = c->current;
+		n->awake = n->count;
+		for (uint32_t i = 0; i < CLO_SCHED_THREADS; i++)
+			if (c->sleepers >> i & 1)
+				n->option[n->count++] = i;
+		CHECK(n->count <= DFS_THREADS);
 		d->len++;
 	}
-	CHECK_EQ(n->count, c->count); /* the same choices give the same run */
+	CHECK_EQ(n->awake, c->count); /* the same choices give the same run */
 	d->at++;
 	return (int)n->option[n->taken];
 }
@@ -91,6 +98,7 @@ static inline void dfs_again(struct dfs *d)
 					   .choose = dfs_choose,
 					   .on_step = d->on_step,
 					   .rcu_last = d->rcu_last,
+					   .self_wakes = d->self_wakes,
 					   .max_steps = d->max_steps };
 
 	d->at = 0;
