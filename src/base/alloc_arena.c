@@ -2,11 +2,11 @@
 /*
  * base/alloc_arena.c - the memory of one explored run (explorer build).
  *
- * A block is a header of one granule and its bytes, cut from the arena in order and never given out
- * twice in a run: a stale pointer therefore points at 0x6b, and the state of each granule (one
- * byte) says in O(1) whether an address is in use. The end of a run sets the cut back to the start,
- * so its cost is that of the bytes used, not of the size. The addresses are asked for at a fixed
- * place: what a trace prints is then the same in every process.
+ * A block has pages of its own, cut from the arena in order and never given out twice in a run: a
+ * stale pointer therefore points at 0x6b, or at pages that cannot be touched (guard), and the state
+ * of each granule (one byte) says in O(1) whether an address is in use. The end of a run sets the
+ * cut back to the start, so its cost is that of the bytes used, not of the size. The addresses are
+ * asked for at a fixed place: what a trace prints is then the same in every process.
  *
  * Sparse memory is kept mapped between runs, and given back to the kernel (zeroed) when next used.
  */
@@ -19,12 +19,14 @@
 
 #ifdef __has_feature
 #if __has_feature(address_sanitizer)
-#define ARENA_ASAN 1
+#define ARENA_CLANG_ASAN 1
 #endif
 #endif
-#if defined(__SANITIZE_ADDRESS__) || defined(ARENA_ASAN)
+#if defined(__SANITIZE_ADDRESS__) || defined(ARENA_CLANG_ASAN)
 #include <sanitizer/asan_interface.h>
+#define ARENA_ASAN 1
 #else
+#define ARENA_ASAN                            0
 #define ASAN_POISON_MEMORY_REGION(p, bytes)   ((void)(p), (void)(bytes))
 #define ASAN_UNPOISON_MEMORY_REGION(p, bytes) ((void)(p), (void)(bytes))
 #endif
@@ -36,27 +38,34 @@
 #define SPARSE_MAX  64U
 #define SPARSE_SKIP (1ULL << 30)
 
-struct header {
-	uint64_t bytes;      /* of the block, in whole granules */
-	uint64_t next_freed; /* offset of another freed block, 0 = none */
+/* What is known of a page that a block has. */
+struct page {
+	uint32_t first;      /* page that its block begins with */
+	uint32_t next_freed; /* of a first page: that of another freed block, 0 = none */
+	uint64_t bytes;      /* of a first page: of the block, in whole granules */
 };
 
 struct sparse {
 	char *p;
 	size_t bytes;
 	bool dirty;
+	bool closed;
 	enum clo_arena_state state; /* NEVER: not given out in this run */
 };
 
 static struct {
 	char *mem;
 	uint8_t *state; /* enum clo_arena_state of each granule, OUTSIDE (0) = not given out */
+	struct page *page;
 	uint64_t size;
 	uint64_t used;
 	uint64_t live;
-	uint64_t freed; /* offset of the block freed last, 0 = none: a block never is at 0 */
+	uint32_t freed;  /* first page of the block freed last, 0 = none: no block has page 0 */
+	uint32_t closed; /* the same of those that cannot be touched */
 	bool on;
+	bool guard;
 	void (*fault)(const char *what, const void *p);
+	void (*on_free)(const void *p);
 } arena;
 
 static struct sparse sparse[SPARSE_MAX];
@@ -78,8 +87,11 @@ static void arena_unmap(void)
 	}
 	if (arena.state)
 		munmap(arena.state, arena.size / GRANULE);
+	if (arena.page)
+		munmap(arena.page, arena.size / CLO_PAGE_SIZE * sizeof(*arena.page));
 	arena.mem = NULL;
 	arena.state = NULL;
+	arena.page = NULL;
 	arena.size = 0;
 }
 
@@ -91,7 +103,8 @@ static bool arena_map(size_t bytes)
 	arena.size = bytes;
 	arena.mem = map_at(ARENA_AT, bytes);
 	arena.state = map_at(0, bytes / GRANULE);
-	if (!arena.mem || !arena.state) {
+	arena.page = map_at(0, bytes / CLO_PAGE_SIZE * sizeof(*arena.page));
+	if (!arena.mem || !arena.state || !arena.page) {
 		arena_unmap();
 		return false;
 	}
@@ -106,12 +119,40 @@ bool clo_arena_begin(size_t bytes)
 	arena.used = 0;
 	arena.live = 0;
 	arena.freed = 0;
+	arena.closed = 0;
 	arena.on = true;
 	return true;
 }
 
+static uint64_t pages_of(uint64_t bytes)
+{
+	return clo_align_up(bytes, CLO_PAGE_SIZE);
+}
+
+static void close_pages(void *p, uint64_t bytes, bool closed)
+{
+	if (mprotect(p, pages_of(bytes), closed ? PROT_NONE : PROT_READ | PROT_WRITE) != 0)
+		abort(); /* more mappings than the kernel allows */
+}
+
+/* The next run writes there again. */
+static void open_all(void)
+{
+	for (uint32_t at = arena.closed; at; at = arena.page[at].next_freed)
+		close_pages(arena.mem + at * CLO_PAGE_SIZE, arena.page[at].bytes, false);
+	arena.closed = 0;
+	for (unsigned i = 0; i < sparse_count; i++) {
+		if (sparse[i].closed)
+			close_pages(sparse[i].p, sparse[i].bytes, false);
+		sparse[i].closed = false;
+	}
+}
+
 void clo_arena_end(void)
 {
+	open_all();
+	arena.guard = false;
+	arena.on_free = NULL;
 	memset(arena.state, CLO_ARENA_OUTSIDE, (arena.used + GRANULE - 1) / GRANULE);
 	ASAN_POISON_MEMORY_REGION(arena.mem, arena.used);
 	clo_alloc_account(-(int64_t)arena.live);
@@ -125,6 +166,17 @@ void clo_arena_end(void)
 void clo_arena_on_fault(void (*fault)(const char *what, const void *p))
 {
 	arena.fault = fault;
+}
+
+void clo_arena_on_free(void (*on_free)(const void *p))
+{
+	arena.on_free = on_free;
+}
+
+/* AddressSanitizer has its own guard, which also knows who freed. */
+void clo_arena_guard(bool on)
+{
+	arena.guard = on && !ARENA_ASAN;
 }
 
 uint64_t clo_arena_live(void)
@@ -167,21 +219,11 @@ enum clo_arena_state clo_arena_state(const void *p)
 	return s ? s->state : CLO_ARENA_OUTSIDE;
 }
 
-static struct header header_of(const char *p)
+const void *clo_arena_block(const void *p)
 {
-	struct header copy;
-
-	ASAN_UNPOISON_MEMORY_REGION(p - GRANULE, sizeof(copy));
-	memcpy(&copy, p - GRANULE, sizeof(copy));
-	ASAN_POISON_MEMORY_REGION(p - GRANULE, sizeof(copy));
-	return copy;
-}
-
-static void set_header(char *p, struct header h)
-{
-	ASAN_UNPOISON_MEMORY_REGION(p - GRANULE, sizeof(h));
-	memcpy(p - GRANULE, &h, sizeof(h));
-	ASAN_POISON_MEMORY_REGION(p - GRANULE, sizeof(h));
+	if (!arena.on || !is_inside(p) || arena.state[offset_of(p) / GRANULE] != CLO_ARENA_LIVE)
+		return NULL;
+	return arena.mem + arena.page[offset_of(p) / CLO_PAGE_SIZE].first * CLO_PAGE_SIZE;
 }
 
 bool clo_arena_take(size_t align, size_t bytes, void **out)
@@ -189,19 +231,21 @@ bool clo_arena_take(size_t align, size_t bytes, void **out)
 	if (!arena.on)
 		return false;
 	*out = NULL;
-	if (align < GRANULE)
-		align = GRANULE;
+	if (align < CLO_PAGE_SIZE)
+		align = CLO_PAGE_SIZE;
 	if (align > arena.size || bytes > arena.size)
 		return true;
 
-	/* The granule before the block is its header. */
+	/* Something before it that is in no block, for who runs over the end of another. */
 	uint64_t at = clo_align_up(arena.used + GRANULE, align);
 	uint64_t len = clo_align_up(bytes ? bytes : 1, GRANULE);
 
 	if (at + len > arena.size)
 		return true;
 
-	set_header(arena.mem + at, (struct header){ .bytes = len });
+	for (uint64_t i = at; i < at + len; i += CLO_PAGE_SIZE)
+		arena.page[i / CLO_PAGE_SIZE].first = (uint32_t)(at / CLO_PAGE_SIZE);
+	arena.page[at / CLO_PAGE_SIZE].bytes = len;
 	ASAN_UNPOISON_MEMORY_REGION(arena.mem + at, bytes);
 	memset(arena.mem + at, 0, bytes);
 	memset(arena.state + at / GRANULE, CLO_ARENA_LIVE, len / GRANULE);
@@ -220,6 +264,24 @@ static void fault(const char *what, const void *p)
 	abort();
 }
 
+/* Whoever touches the block later shall be seen. */
+static void put_away(uint32_t first)
+{
+	char *p = arena.mem + first * CLO_PAGE_SIZE;
+	struct page *page = &arena.page[first];
+	uint32_t *list = arena.guard ? &arena.closed : &arena.freed;
+
+	page->next_freed = *list;
+	*list = first;
+	if (arena.guard) {
+		close_pages(p, page->bytes, true);
+		return;
+	}
+	ASAN_UNPOISON_MEMORY_REGION(p, page->bytes);
+	memset(p, POISON, page->bytes);
+	ASAN_POISON_MEMORY_REGION(p, page->bytes);
+}
+
 bool clo_arena_put(void *p)
 {
 	if (!p || !is_inside(p))
@@ -227,24 +289,20 @@ bool clo_arena_put(void *p)
 
 	uint64_t at = offset_of(p);
 
-	/* A block starts where the granule before it is a header, that is: not in use. */
-	if (!arena.on || at % GRANULE || at < GRANULE ||
-	    arena.state[at / GRANULE - 1] != CLO_ARENA_OUTSIDE)
+	uint32_t first = (uint32_t)(at / CLO_PAGE_SIZE);
+	struct page *page = &arena.page[first];
+
+	if (!arena.on || at % CLO_PAGE_SIZE || page->first != first ||
+	    arena.state[at / GRANULE] == CLO_ARENA_OUTSIDE)
 		fault("clo_free() of what is no block", p);
 	if (arena.state[at / GRANULE] != CLO_ARENA_LIVE)
 		fault("clo_free() of freed memory", p);
-
-	struct header h = header_of(p);
-
-	ASAN_UNPOISON_MEMORY_REGION(p, h.bytes);
-	memset(p, POISON, h.bytes);
-	ASAN_POISON_MEMORY_REGION(p, h.bytes);
-	memset(arena.state + at / GRANULE, CLO_ARENA_FREED, h.bytes / GRANULE);
-	h.next_freed = arena.freed;
-	set_header(p, h);
-	arena.freed = at;
-	arena.live -= h.bytes;
-	clo_alloc_account(-(int64_t)h.bytes);
+	memset(arena.state + at / GRANULE, CLO_ARENA_FREED, page->bytes / GRANULE);
+	arena.live -= page->bytes;
+	clo_alloc_account(-(int64_t)page->bytes);
+	put_away(first);
+	if (arena.on_free)
+		arena.on_free(p);
 	return true;
 }
 
@@ -266,15 +324,14 @@ static bool is_poison(const char *p, uint64_t bytes)
 /* With AddressSanitizer such a write has been reported already. */
 const void *clo_arena_tampered(void)
 {
-	for (uint64_t at = arena.freed; at;) {
-		const char *p = arena.mem + at;
-		struct header h = header_of(p);
+	for (uint32_t at = arena.freed; at; at = arena.page[at].next_freed) {
+		const char *p = arena.mem + at * CLO_PAGE_SIZE;
+		uint64_t bytes = arena.page[at].bytes;
 
-		ASAN_UNPOISON_MEMORY_REGION(p, h.bytes);
-		if (!is_poison(p, h.bytes))
+		ASAN_UNPOISON_MEMORY_REGION(p, bytes);
+		if (!is_poison(p, bytes))
 			return p;
-		ASAN_POISON_MEMORY_REGION(p, h.bytes);
-		at = h.next_freed;
+		ASAN_POISON_MEMORY_REGION(p, bytes);
 	}
 	return NULL;
 }
@@ -329,6 +386,9 @@ bool clo_arena_put_sparse(void *p, size_t bytes)
 	if (s->p != p || s->bytes != bytes || s->state != CLO_ARENA_LIVE)
 		fault("clo_free_sparse() of what is not in use", p);
 	s->state = CLO_ARENA_FREED;
+	s->closed = arena.guard;
+	if (s->closed)
+		close_pages(p, bytes, true);
 	arena.live -= bytes;
 	clo_alloc_account(-(int64_t)bytes);
 	return true;

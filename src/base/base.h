@@ -165,8 +165,8 @@ uint64_t clo_now_ns(void);
 /*
  * Explorer build only, for sync: memory and time of one explored run. From clo_arena_begin() to
  * clo_arena_end() all allocations come from an arena, at the same addresses in each run, and the
- * end drops them all at once, also after a run that was cut off. Freed memory is not used again
- * within a run: it is filled with 0x6b, and remembered. One thread.
+ * end drops them all at once, also after a run that was cut off. Each block has pages of its own.
+ * Freed memory is not used again within a run: it is filled with 0x6b, and remembered. One thread.
  */
 enum clo_arena_state { CLO_ARENA_OUTSIDE, CLO_ARENA_LIVE, CLO_ARENA_FREED, CLO_ARENA_NEVER };
 bool clo_arena_begin(size_t bytes) CLO_MUST_USE; /* false: no such address space */
@@ -176,6 +176,15 @@ enum clo_arena_state clo_arena_state(const void *p);
 uint64_t clo_arena_live(void);
 /* The start of a freed block that was written to afterwards, or NULL. Looks at all freed memory. */
 const void *clo_arena_tampered(void);
+/* The block, not freed, that @p points into, or NULL: none, or sparse memory. */
+const void *clo_arena_block(const void *p);
+/*
+ * From now on what is freed cannot be touched any more until the run ends: SIGSEGV. (It is not
+ * filled then.) A run begins without; with AddressSanitizer nothing changes, which sees it anyway.
+ */
+void clo_arena_guard(bool on);
+/* Called after each clo_free() of a block until the run ends. */
+void clo_arena_on_free(void (*on_free)(const void *p));
 /* Called for a wrong clo_free(): must not return. */
 void clo_arena_on_fault(void (*fault)(const char *what, const void *p));
 /* The time that clo_now_ns() gives; 0: the real one. */
