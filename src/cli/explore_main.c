@@ -41,6 +41,7 @@ static void run_subject(void *arg)
 	if (s->setup_error)
 		clo_sched_stop(s->setup_error);
 	s->run = run;
+	clo_rcu_barrier(); /* what set-up deferred is no part of the race */
 	clo_sched_quiet(false);
 	s->setup_error = clo_litmus_run_threads(run);
 	clo_sched_quiet(true);

@@ -61,6 +61,7 @@ struct clo_explore_switch {
 struct clo_explore_result {
 	enum clo_explore_verdict verdict;
 	uint64_t runs, steps, longest;
+	uint64_t unfair;       /* continuations left out by fairness, see explore_dfs.c */
 	uint32_t objects;      /* shared objects found */
 	unsigned preemptions;  /* of the violation; else the bound */
 	const char *invariant; /* violated one, or "" */

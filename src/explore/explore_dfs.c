@@ -6,6 +6,11 @@
  * run repeats it up to the last one that has an alternative left, takes that, and goes on by
  * default. Bounds are tried from 0 up, so the first counterexample found has the fewest
  * preemptions.
+ *
+ * Deferred calls of RCU are steps of a thread like any other. A thread that waits for a condition
+ * wakes by itself for the price of a preemption, also where a switch is free: otherwise one in a
+ * loop could do so for ever. A join does nothing that others see, so where a switch is free it goes
+ * first, and nothing else is tried in its place.
  */
 #include "explore_internal.h"
 
@@ -22,8 +27,10 @@ struct frame {
 	uint32_t step;
 	uint32_t chosen;      /* thread */
 	uint32_t by_default;  /* thread */
-	uint64_t left;        /* bit per thread still to be tried */
-	uint32_t preemptions; /* used up to and with the choice */
+	uint64_t left;        /* bit per thread still to be tried, */
+	uint64_t asleep;      /* and per thread that would wake by itself: a preemption */
+	uint32_t before;      /* preemptions used up to this choice, */
+	uint32_t preemptions; /* and with it */
 	bool costs;           /* an alternative is a preemption */
 };
 
@@ -37,14 +44,24 @@ struct search {
 	size_t at;         /* frames passed in this run */
 	unsigned bound;
 	uint32_t passed[CLO_SCHED_THREADS]; /* see fair() */
+	uint64_t joined;                    /* step that follows a join which went first */
 	bool no_memory;
 	bool cut; /* an alternative was left out because of the bound */
 };
 
+static bool is_free(const struct clo_sched_choice *c)
+{
+	return !c->current_can_run || c->current_yields;
+}
+
 uint32_t explore_default(const struct clo_sched_choice *c)
 {
-	if (c->current_can_run && !c->current_yields)
+	if (!is_free(c))
 		return c->current;
+	for (uint32_t i = 0; i < c->count; i++) {
+		if (clo_sched_pending(c->threads[i])->kind == CLO_OP_JOIN)
+			return c->threads[i];
+	}
 	/* The next after the current, round: two that spin for each other both get their turn. */
 	for (uint32_t i = 0; i < c->count; i++) {
 		if (c->threads[i] > c->current)
@@ -109,22 +126,49 @@ static bool is_choice(const struct search *s, const struct clo_sched_choice *c)
 {
 	const struct clo_sched_op *op;
 
-	if (!c->current_can_run || c->current_yields || s->cfg->all_points)
+	if (is_free(c) || s->cfg->all_points)
 		return true;
 	op = clo_sched_pending(c->current);
 	return !op || explore_objects_shared(&s->objects, op);
 }
 
+/* What else can be tried at a new choice. */
+static void set_alternatives(struct search *s, struct frame *f, const struct clo_sched_choice *c)
+{
+	bool spent = f->before >= s->bound;
+
+	f->left = mask_of(c) & ~(1ULL << f->by_default);
+	f->asleep = c->sleepers;
+	if (c->current_yields) {
+		uint64_t kept = f->left & fair(s, mask_of(c));
+
+		s->out->unfair += (unsigned)__builtin_popcountll(f->left & ~kept);
+		f->left = kept;
+	}
+	if (f->asleep && spent) {
+		s->cut = true;
+		f->asleep = 0;
+	}
+	if (f->costs && spent) {
+		s->cut |= f->left != 0;
+		f->left = 0;
+	}
+}
+
 static int choose(void *arg, const struct clo_sched_choice *c)
 {
 	struct search *s = arg;
-	uint32_t by_default = explore_default(c), used;
+	uint32_t by_default = explore_default(c);
+	bool free_switch = is_free(c) || s->joined == c->step;
 	struct frame *f;
 
 	note_yield(s, c);
-	if (!is_choice(s, c))
+	if (is_free(c) && clo_sched_pending(by_default)->kind == CLO_OP_JOIN) {
+		s->joined = c->step + 1;
 		return (int)by_default;
-	used = s->at ? s->stack[s->at - 1].preemptions : 0;
+	}
+	if (!free_switch && !is_choice(s, c))
+		return (int)by_default;
 	if (s->at < s->depth) {
 		/* An object that became shared since adds choices to the part that is repeated:
 		 * pass over them. */
@@ -143,17 +187,28 @@ static int choose(void *arg, const struct clo_sched_choice *c)
 		.step = (uint32_t)c->step,
 		.chosen = by_default,
 		.by_default = by_default,
-		.left = mask_of(c) & ~(1ULL << by_default),
-		.preemptions = used,
-		.costs = c->current_can_run && !c->current_yields,
+		.before = s->at > 1 ? f[-1].preemptions : 0,
+		.costs = !free_switch,
 	};
-	if (c->current_yields)
-		f->left &= fair(s, mask_of(c));
-	if (f->costs && used >= s->bound) {
-		s->cut |= f->left != 0;
-		f->left = 0;
-	}
+	f->preemptions = f->before;
+	set_alternatives(s, f, c);
 	return (int)by_default;
+}
+
+/* A pointer is read: is the step behind it worth a choice? */
+static bool on_use(void *arg, uint32_t thread, const void *block, uint64_t step)
+{
+	struct search *s = arg;
+
+	(void)step;
+	return explore_objects_use(&s->objects, thread, block) || s->cfg->all_points;
+}
+
+static void on_freed(void *arg, uint32_t thread, const void *block)
+{
+	struct search *s = arg;
+
+	explore_objects_freed(&s->objects, thread, block);
 }
 
 static int on_step(void *arg, const struct clo_sched_step *step)
@@ -174,12 +229,15 @@ static bool advance(struct search *s)
 		struct frame *f = &s->stack[s->depth - 1];
 
 		if (f->left) {
-			uint32_t thread = (uint32_t)__builtin_ctzll(f->left);
-
-			if (f->costs && f->chosen == f->by_default)
-				f->preemptions++;
+			f->chosen = (uint32_t)__builtin_ctzll(f->left);
 			f->left &= f->left - 1;
-			f->chosen = thread;
+			f->preemptions = f->before + f->costs;
+			return true;
+		}
+		if (f->asleep) {
+			f->chosen = (uint32_t)__builtin_ctzll(f->asleep);
+			f->asleep &= f->asleep - 1;
+			f->preemptions = f->before + 1;
 			return true;
 		}
 		s->depth--;
@@ -233,19 +291,28 @@ static int violated(struct search *s, const struct clo_sched_result *r)
 	return keep_schedule(s);
 }
 
+struct clo_sched_config explore_sched(const struct clo_explore_config *cfg)
+{
+	return (struct clo_sched_config){
+		.self_wakes = true,
+		.guard = true,
+		.max_steps = cfg->max_steps ? cfg->max_steps : DEFAULT_STEPS,
+	};
+}
+
 /* One run. 0: go on; 1: violation kept; or -errno. */
 static int one_run(struct search *s)
 {
-	struct clo_sched_config sc = {
-		.arg = s,
-		.choose = choose,
-		.on_step = on_step,
-		.rcu_last = true,
-		.max_steps = s->cfg->max_steps ? s->cfg->max_steps : DEFAULT_STEPS,
-	};
+	struct clo_sched_config sc = explore_sched(s->cfg);
 	struct clo_sched_result r;
 	int ret;
 
+	sc.arg = s;
+	sc.choose = choose;
+	sc.on_step = on_step;
+	sc.use = on_use;
+	sc.freed = on_freed;
+	s->joined = UINT64_MAX;
 	s->at = 0;
 	memset(s->passed, 0, sizeof(s->passed));
 	ret = clo_sched_run(&sc, s->p->run, s->p->arg, &r);
@@ -281,6 +348,7 @@ static int search_bound(struct search *s)
 
 		s->depth = 0;
 		s->cut = false;
+		s->out->unfair = 0;
 		do {
 			int ret = one_run(s);
 

@@ -23,11 +23,16 @@ int explore_objects_init(struct explore_objects *o);
 void explore_objects_free(struct explore_objects *o);
 void explore_objects_note(struct explore_objects *o, uint32_t thread,
 			  const struct clo_sched_op *op);
+/* A pointer to a block was read, or a block freed. use: is it worth a preemption behind it? */
+bool explore_objects_use(struct explore_objects *o, uint32_t thread, const void *block);
+void explore_objects_freed(struct explore_objects *o, uint32_t thread, const void *block);
 /* Is it worth a preemption before @op of @thread? */
 bool explore_objects_shared(const struct explore_objects *o, const struct clo_sched_op *op);
 
 /* What the scheduler does when nothing says otherwise. */
 uint32_t explore_default(const struct clo_sched_choice *c);
+/* The same scheduler for a search and for its replay: only then a schedule's steps are the same. */
+struct clo_sched_config explore_sched(const struct clo_explore_config *cfg);
 
 /* A run that follows a schedule. */
 struct explore_replay {

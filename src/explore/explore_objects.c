@@ -79,12 +79,6 @@ static void note(struct explore_objects *o, uint32_t thread, const void *obj, bo
 		grow(o);
 }
 
-void explore_objects_note(struct explore_objects *o, uint32_t thread, const struct clo_sched_op *op)
-{
-	note(o, thread, op->obj, clo_op_writes(op));
-	note(o, thread, op->obj2, true);
-}
-
 static bool shared(const struct explore_objects *o, const void *obj)
 {
 	const struct explore_object *x;
@@ -95,6 +89,31 @@ static bool shared(const struct explore_objects *o, const void *obj)
 	return x->addr && is_shared(x);
 }
 
+/* The life of a block, beside what may be an object at its first byte. */
+static const void *block_key(const void *block)
+{
+	return (const char *)block + 1;
+}
+
+bool explore_objects_use(struct explore_objects *o, uint32_t thread, const void *block)
+{
+	note(o, thread, block_key(block), false);
+	return o->failed || shared(o, block_key(block));
+}
+
+void explore_objects_freed(struct explore_objects *o, uint32_t thread, const void *block)
+{
+	note(o, thread, block_key(block), true);
+}
+
+void explore_objects_note(struct explore_objects *o, uint32_t thread, const struct clo_sched_op *op)
+{
+	if (op->kind == CLO_OP_USE)
+		return; /* explore_objects_use() */
+	note(o, thread, op->obj, clo_op_writes(op));
+	note(o, thread, op->obj2, true);
+}
+
 bool explore_objects_shared(const struct explore_objects *o, const struct clo_sched_op *op)
 {
 	if (o->failed)
@@ -103,18 +122,19 @@ bool explore_objects_shared(const struct explore_objects *o, const struct clo_sc
 	case CLO_OP_START:
 	case CLO_OP_POINT:
 		return true; /* memory of the guest, a host touch: no object is named */
-	case CLO_OP_RCU_CALL:
-	case CLO_OP_RCU_SYNC:
-	case CLO_OP_RCU_WAIT:
-	case CLO_OP_RCU_BARRIER:
-		return true; /* they end what any reader uses */
 	case CLO_OP_CREATE:
 	case CLO_OP_JOIN:
 	case CLO_OP_RELAX:
-	case CLO_OP_RCU_LOCK:
-	case CLO_OP_RCU_UNLOCK:
-	case CLO_OP_RCU_DEFER:
 		return false;
+	case CLO_OP_USE:
+		return shared(o, block_key(op->obj));
+	case CLO_OP_RCU_LOCK: /* sections and grace periods: one object, that of sync */
+	case CLO_OP_RCU_UNLOCK:
+	case CLO_OP_RCU_SYNC:
+	case CLO_OP_RCU_WAIT:
+	case CLO_OP_RCU_DEFER:
+	case CLO_OP_RCU_BARRIER:
+	case CLO_OP_RCU_CALL:
 	case CLO_OP_READ:
 	case CLO_OP_WRITE:
 	case CLO_OP_RMW:

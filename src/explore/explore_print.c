@@ -10,10 +10,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define COLUMN    36
-#define TEXT      80
-#define NAME      16
-#define MAX_STEPS 20000U
+#define COLUMN 36
+#define TEXT   80
+#define NAME   16
 
 struct line {
 	uint32_t step, thread;
@@ -43,6 +42,10 @@ uint32_t explore_replay_choose(struct explore_replay *r, const struct clo_sched_
 			r->at++;
 			return wanted;
 		}
+		if (c->sleepers >> wanted & 1) {
+			r->at++;
+			return wanted;
+		}
 	}
 	return explore_default(c);
 }
@@ -52,6 +55,15 @@ static int choose(void *arg, const struct clo_sched_choice *c)
 	struct printer *pr = arg;
 
 	return (int)explore_replay_choose(&pr->replay, c);
+}
+
+/* A switch behind the reading of a pointer needs a step there, as the search made one. */
+static bool on_use(void *arg, uint32_t thread, const void *block, uint64_t step)
+{
+	const struct explore_replay *r = &((struct printer *)arg)->replay;
+
+	(void)thread, (void)block;
+	return r->at < r->count && r->schedule[r->at].step == step;
 }
 
 static char *add_line(struct printer *pr, const struct clo_sched_step *step)
@@ -158,16 +170,15 @@ int clo_explore_print(const struct clo_explore_program *p, const struct clo_expl
 	struct printer pr = { .p = p,
 			      .replay = { .schedule = schedule, .count = count },
 			      .all_steps = all_steps };
-	struct clo_sched_config sc = {
-		.arg = &pr,
-		.choose = choose,
-		.on_step = on_step,
-		.rcu_last = true,
-		.max_steps = cfg->max_steps ? cfg->max_steps : MAX_STEPS,
-	};
+	struct clo_sched_config sc = explore_sched(cfg);
 	struct clo_sched_result r;
-	int ret = clo_sched_run(&sc, p->run, p->arg, &r);
+	int ret;
 
+	sc.arg = &pr;
+	sc.choose = choose;
+	sc.on_step = on_step;
+	sc.use = on_use;
+	ret = clo_sched_run(&sc, p->run, p->arg, &r);
 	if (ret == 0 && pr.no_memory)
 		ret = -ENOMEM;
 	if (ret == 0 && r.end == CLO_SCHED_DONE && p->judge)

@@ -83,6 +83,7 @@ static void run(void *arg)
 		s[n] = (struct starter){ w, n };
 		scene_must(clo_thread_create(&t[n], thread_main, &s[n]));
 	}
+	clo_rcu_barrier();
 	clo_sched_quiet(false);
 	for (unsigned i = 0; i < n; i++)
 		clo_thread_join(&t[i]);

@@ -55,7 +55,7 @@
  *   registration
  * - void clo_rcu_synchronize(void): waits for all sections that have begun
  * - void clo_rcu_defer(struct clo_rcu_head *head, void (*fn)(struct clo_rcu_head *)): calls fn
- *   later
+ *   later, in the order of these calls
  * - void clo_rcu_barrier(void): waits for all deferred calls. Not from one.
  *
  * fork(). A child may not use what its parent made:

@@ -136,7 +136,24 @@ struct clo_rcu_head {
 	void (*fn)(struct clo_rcu_head *head);
 	uint64_t grace; /* made when no older section is left */
 };
-void clo_rcu_read_lock(void);
+/*
+ * Each place that begins a read section is known, so that one can be left out to see whether that
+ * is found: clo_rcu_site_break(). The pointers are an array that the linker makes.
+ */
+struct clo_rcu_site {
+	const char *file;
+	const char *function;
+	bool off;
+};
+void clo_rcu_read_lock_at(const struct clo_rcu_site *site);
+#define clo_rcu_read_lock()                                                                        \
+	do {                                                                                       \
+		static struct clo_rcu_site clo_site_here = { __FILE__, __func__, false };          \
+		static struct clo_rcu_site *clo_site_known                                         \
+			__attribute__((section("clo_rcu_sites"), used)) = &clo_site_here;          \
+                                                                                                   \
+		clo_rcu_read_lock_at(&clo_site_here);                                              \
+	} while (0)
 void clo_rcu_read_unlock(void);
 void clo_rcu_synchronize(void);
 void clo_rcu_defer(struct clo_rcu_head *head, void (*fn)(struct clo_rcu_head *head));

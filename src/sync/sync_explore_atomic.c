@@ -26,7 +26,7 @@ static void wrote(uint64_t old, uint64_t v)
 }
 
 /* The three types differ in nothing else; U64 makes a number of a value, for the trace. */
-#define DEFINE_GET(p, type, U64, suffix)                                                           \
+#define DEFINE_GET(p, type, U64, USE, suffix)                                                      \
 	type clo_##p##_get##suffix(const struct clo_##p *a)                                        \
 	{                                                                                          \
 		/* Checks of the whole state read a lot between two steps. */                      \
@@ -34,7 +34,10 @@ static void wrote(uint64_t old, uint64_t v)
 			return a->v;                                                               \
 		point(CLO_OP_READ, #p ".get", a, 0, HERE);                                         \
 		saw(U64(a->v));                                                                    \
-		return a->v;                                                                       \
+		type v = a->v;                                                                     \
+                                                                                                   \
+		USE(U64(v), HERE);                                                                 \
+		return v;                                                                          \
 	}
 #define DEFINE_SET(p, type, U64, suffix)                                                           \
 	void clo_##p##_set##suffix(struct clo_##p *a, type v)                                      \
@@ -71,10 +74,10 @@ static void wrote(uint64_t old, uint64_t v)
 		wrote(U64(old), U64(desired));                                                     \
 		return true;                                                                       \
 	}
-#define DEFINE_COMMON(p, type, U64)                                                                \
-	DEFINE_GET(p, type, U64, )                                                                 \
-	DEFINE_GET(p, type, U64, _relaxed)                                                         \
-	DEFINE_GET(p, type, U64, _sc)                                                              \
+#define DEFINE_COMMON(p, type, U64, USE)                                                           \
+	DEFINE_GET(p, type, U64, USE, )                                                            \
+	DEFINE_GET(p, type, U64, USE, _relaxed)                                                    \
+	DEFINE_GET(p, type, U64, USE, _sc)                                                         \
 	DEFINE_SET(p, type, U64, )                                                                 \
 	DEFINE_SET(p, type, U64, _relaxed)                                                         \
 	DEFINE_SET(p, type, U64, _sc)                                                              \
@@ -90,9 +93,12 @@ typedef void *pointer;
 #define OF_NUMBER(v)  ((uint64_t)(v))
 #define OF_POINTER(v) ((uint64_t)(uintptr_t)(v))
 
-DEFINE_COMMON(a32, uint32_t, OF_NUMBER)
-DEFINE_COMMON(a64, uint64_t, OF_NUMBER)
-DEFINE_COMMON(aptr, pointer, OF_POINTER)
+/* Words of 64 bits hold pointers too: page tables, attributes. */
+#define NO_USE(v, where) ((void)(v))
+
+DEFINE_COMMON(a32, uint32_t, OF_NUMBER, NO_USE)
+DEFINE_COMMON(a64, uint64_t, OF_NUMBER, clo_run_use)
+DEFINE_COMMON(aptr, pointer, OF_POINTER, clo_run_use)
 DEFINE_NUMBER(a32, uint32_t, OF_NUMBER)
 DEFINE_NUMBER(a64, uint64_t, OF_NUMBER)
 

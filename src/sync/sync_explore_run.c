@@ -92,8 +92,8 @@ static bool is_stale(const void *p)
 
 static void check_memory(const struct clo_sched_op *op)
 {
-	/* A condition may go once its waiters have been woken. */
-	const void *obj = op->kind == CLO_OP_COND_WAKE ? NULL : op->obj;
+	/* A condition may go once its waiters have been woken; a pointer need not be followed. */
+	const void *obj = op->kind == CLO_OP_COND_WAKE || op->kind == CLO_OP_USE ? NULL : op->obj;
 
 	if (CLO_UNLIKELY(is_stale(obj) || is_stale(op->obj2)))
 		clo_run_fault("%s (%s) of memory that is not in use: %p", clo_op_name(op->kind),
@@ -111,6 +111,31 @@ bool clo_run_point(struct clo_sched_op op)
 		to_scheduler(t, false);
 	check_memory(&op);
 	return true;
+}
+
+void clo_run_use(uint64_t pointer, const void *where)
+{
+	const struct clo_sched_config *c = clo_run.config;
+	const void *block;
+
+	if (clo_run.quiet || !c->use)
+		return;
+	block = clo_arena_block((const void *)(uintptr_t)pointer);
+	if (!block)
+		return;
+	if (c->use(c->arg, clo_run_id(clo_run.self), block, clo_run.result->steps))
+		(void)clo_run_point((struct clo_sched_op){
+			.kind = CLO_OP_USE, .what = "pointer", .obj = block, .where = where });
+	else
+		clo_run.result->steps++;
+}
+
+static void on_free(const void *block)
+{
+	const struct clo_sched_config *c = clo_run.config;
+
+	if (clo_run.self && !clo_run.quiet && c->freed)
+		c->freed(c->arg, clo_run_id(clo_run.self), block);
 }
 
 void clo_run_progress(void)
@@ -423,11 +448,33 @@ static void run_reset(const struct clo_sched_config *config, struct clo_sched_re
 	clo_clock_fake(clo_run.now);
 }
 
+void clo_run_crashed(const char *text)
+{
+	snprintf(clo_run.result->report, CLO_SCHED_REPORT, "%s: %s",
+		 clo_run.self ? clo_run.self->name : "check of the state", text);
+	end_run(CLO_SCHED_FAULT, 0);
+	if (clo_run.self)
+		leave();
+	longjmp(clo_run.crash, 1);
+}
+
+static void run_all(void)
+{
+	struct clo_task *t;
+
+	clo_run_crash_begin();
+	/* Nothing of this function is used behind a crash. */
+	if (setjmp(clo_run.crash) == 0) {
+		while ((t = next_task()) != NULL)
+			resume(t);
+	}
+	clo_run_crash_end();
+}
+
 int clo_sched_run(const struct clo_sched_config *config, void (*main_fn)(void *arg), void *arg,
 		  struct clo_sched_result *result)
 {
 	struct main_call call = { .fn = main_fn, .arg = arg };
-	struct clo_task *t;
 
 	if (clo_run.active)
 		return -EBUSY;
@@ -437,13 +484,14 @@ int clo_sched_run(const struct clo_sched_config *config, void (*main_fn)(void *a
 	result->report[0] = '\0';
 	run_reset(config, result);
 	clo_arena_on_fault(arena_fault);
+	clo_arena_on_free(on_free);
+	clo_arena_guard(config->guard);
 	if (!clo_run_task(call_main, &call, "main")) {
 		clo_run.active = false;
 		clo_arena_end();
 		return -ENOMEM;
 	}
-	while ((t = next_task()) != NULL)
-		resume(t);
+	run_all();
 	result->thread_count = clo_run.task_count;
 	check_end();
 	for (uint32_t i = 0; i < clo_run.task_count; i++)

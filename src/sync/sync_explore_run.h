@@ -9,6 +9,8 @@
 #include "sync/sync_fiber.h"
 #include "sync/sync_rank.h"
 
+#include <setjmp.h>
+
 #define CLO_NAME_BYTES 16U
 
 struct clo_task {
@@ -21,7 +23,8 @@ struct clo_task {
 	struct clo_sched_op op; /* what it will do next */
 	struct clo_held_list held;
 	uint64_t rcu_since; /* the grace period that its outermost read section began in */
-	uint64_t grace;     /* RCU_WAIT: sections older than this have to end. RCU_BARRIER: calls */
+	uint64_t rcu_off; /* bit per section that it is in, 0 the innermost: left out, see sites */
+	uint64_t grace;   /* RCU_WAIT: sections older than this have to end. RCU_BARRIER: calls */
 	/* COND_WAKE: */
 	bool signaled;
 	bool woke;         /* by itself: its time was over, or (no deadline) for no reason */
@@ -54,6 +57,7 @@ struct clo_run {
 	struct clo_sched_step step;
 	struct clo_sched_note notes[CLO_SCHED_NOTES];
 	bool ended;
+	jmp_buf crash; /* where the scheduler goes on when it was itself that crashed */
 	uint32_t task_count;
 	struct clo_task task[CLO_SCHED_THREADS];
 };
@@ -68,11 +72,18 @@ bool clo_run_point(struct clo_sched_op op);
 /* What came of it. */
 void clo_run_changed(bool changed, uint64_t old, uint64_t value);
 void clo_run_failed(void);
+/* The caller has read @pointer, or something else: see clo_sched_config.use. */
+void clo_run_use(uint64_t pointer, const void *where);
 /* A step that others may spin for, although no atomic changed: a lock given back, a wake-up. */
 void clo_run_progress(void);
 void clo_run_world_changed(void);
 /* The run ends with FAULT and this text; outside of a run the program does. */
 _Noreturn void clo_run_fault(const char *format, ...) __attribute__((format(printf, 1, 2)));
+/* From here to the end of the run a crash is its end; sync_explore_crash.c. */
+void clo_run_crash_begin(void);
+void clo_run_crash_end(void);
+/* The run has ended; where the scheduler goes when it was itself that crashed. */
+_Noreturn void clo_run_crashed(const char *text);
 /* A new thread; NULL when there are too many or no memory. */
 struct clo_task *clo_run_task(void *(*fn)(void *arg), void *arg, const char *name);
 /* True when no thread is in a read section older than @grace. */

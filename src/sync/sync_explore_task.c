@@ -36,6 +36,7 @@ static const char *const op_name[CLO_OP_COUNT] = {
 	[CLO_OP_CREATE] = "create",
 	[CLO_OP_JOIN] = "join",
 	[CLO_OP_RELAX] = "relax",
+	[CLO_OP_USE] = "use",
 	[CLO_OP_POINT] = "point",
 };
 
@@ -58,7 +59,8 @@ const char *clo_sched_end_name(enum clo_sched_end end)
 bool clo_op_writes(const struct clo_sched_op *op)
 {
 	return op->kind != CLO_OP_READ && op->kind != CLO_OP_RDLOCK &&
-	       op->kind != CLO_OP_RCU_LOCK && op->kind != CLO_OP_RCU_UNLOCK;
+	       op->kind != CLO_OP_RCU_LOCK && op->kind != CLO_OP_RCU_UNLOCK &&
+	       op->kind != CLO_OP_USE;
 }
 
 /* A lock whose state may be read, and was touched in this run. */
@@ -186,6 +188,7 @@ bool clo_run_can(const struct clo_task *t)
 	case CLO_OP_RCU_SYNC:
 	case CLO_OP_RCU_DEFER:
 	case CLO_OP_CREATE:
+	case CLO_OP_USE:
 	case CLO_OP_POINT:
 	case CLO_OP_COUNT:
 		break;
@@ -254,6 +257,7 @@ void clo_sched_quiet(bool on)
 	if (!on && clo_run.quiet == 0)
 		clo_run_fault("clo_sched_quiet(false) without a beginning");
 	clo_run.quiet = on ? clo_run.quiet + 1 : clo_run.quiet - 1;
+	clo_arena_guard(clo_run.config->guard && !clo_run.quiet);
 }
 
 void clo_sched_name(const char *name)

@@ -11,21 +11,70 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <string.h>
 
 #define HERE __builtin_return_address(0)
+
+static bool rcu_op(enum clo_op kind, const void *obj, const void *where)
+{
+	return clo_run_point(
+		(struct clo_sched_op){ .kind = kind, .what = "rcu", .obj = obj, .where = where });
+}
 
 /* All of RCU is one object to the question whether two operations can change places. */
 static bool rcu_point(enum clo_op kind, const void *where)
 {
-	return clo_run_point((struct clo_sched_op){
-		.kind = kind, .what = "rcu", .obj = &clo_run.epoch, .where = where });
+	return rcu_op(kind, &clo_run.epoch, where);
 }
 
-void clo_rcu_read_lock(void)
+/* Inside of another section nothing begins or ends. */
+static bool section_point(enum clo_op kind, int32_t outermost, const void *where)
+{
+	const struct clo_task *t = clo_run.self;
+	bool inner = t && t->held.rcu_depth > outermost;
+
+	return rcu_op(kind, inner ? NULL : &clo_run.epoch, where);
+}
+
+extern struct clo_rcu_site *const sites_begin[] __asm__("__start_clo_rcu_sites")
+	__attribute__((weak));
+extern struct clo_rcu_site *const sites_end[] __asm__("__stop_clo_rcu_sites") __attribute__((weak));
+
+bool clo_rcu_site_name(unsigned site, char *text, size_t size)
+{
+	const char *file;
+	const char *src;
+
+	if (site >= (uintptr_t)sites_end / sizeof(*sites_end) -
+			    (uintptr_t)sites_begin / sizeof(*sites_begin))
+		return false;
+	file = sites_begin[site]->file;
+	src = strstr(file, "src/");
+	snprintf(text, size, "%s:%s", src ? src + 4 : file, sites_begin[site]->function);
+	return true;
+}
+
+bool clo_rcu_site_break(const char *name, bool off)
+{
+	char text[128];
+	bool found = false;
+
+	for (unsigned i = 0; clo_rcu_site_name(i, text, sizeof(text)); i++) {
+		if (strcmp(text, name) != 0)
+			continue;
+		sites_begin[i]->off = off;
+		found = true;
+	}
+	return found;
+}
+
+void clo_rcu_read_lock_at(const struct clo_rcu_site *site)
 {
 	struct clo_task *t = clo_run.self;
 
-	if (!rcu_point(CLO_OP_RCU_LOCK, HERE))
+	if (t)
+		t->rcu_off = t->rcu_off << 1 | site->off;
+	if (site->off || !section_point(CLO_OP_RCU_LOCK, 0, HERE))
 		return;
 	if (t->held.rcu_depth == 0)
 		t->rcu_since = clo_run.epoch;
@@ -34,7 +83,12 @@ void clo_rcu_read_lock(void)
 
 void clo_rcu_read_unlock(void)
 {
-	if (rcu_point(CLO_OP_RCU_UNLOCK, HERE))
+	struct clo_task *t = clo_run.self;
+	bool off = t && (t->rcu_off & 1);
+
+	if (t)
+		t->rcu_off >>= 1;
+	if (!off && section_point(CLO_OP_RCU_UNLOCK, 1, HERE))
 		clo_rcu_nest(-1);
 }
 

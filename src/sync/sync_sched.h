@@ -44,6 +44,7 @@ enum clo_op {
 	CLO_OP_CREATE,
 	CLO_OP_JOIN,
 	CLO_OP_RELAX,
+	CLO_OP_USE,   /* has read a pointer to this block of the run's memory: see config.use */
 	CLO_OP_POINT, /* clo_sync_point(what, arg) */
 	CLO_OP_COUNT
 };
@@ -109,7 +110,18 @@ struct clo_sched_config {
 	int (*on_step)(void *arg, const struct clo_sched_step *step);
 	bool choose_single;
 	bool self_wakes; /* offer choice.sleepers */
-	bool rcu_last;   /* deferred calls only when nothing else can run: smaller, finds less */
+	/*
+	 * @thread has read, as step @step - 1, a pointer into @block of the run's memory. True: a
+	 * step begins before it goes on, so that others can come between its read of the pointer
+	 * and its plain accesses behind it. The step is counted in any case, so the answer changes
+	 * no numbers. NULL: none is.
+	 */
+	bool (*use)(void *arg, uint32_t thread, const void *block, uint64_t step);
+	/* @thread has freed this block. NULL: nobody asks. Neither is called while quiet. */
+	void (*freed)(void *arg, uint32_t thread, const void *block);
+	/* Memory that is freed while not quiet cannot be touched any more: a fault where it is. */
+	bool guard;
+	bool rcu_last; /* deferred calls only when nothing else can run: smaller, finds less */
 	uint32_t spin_limit; /* turns of clo_relax() without a change that make a livelock; 0: 64 */
 	uint64_t max_steps;  /* 0: 100000 */
 	size_t arena_bytes;  /* 0: 256 MiB of address space; what is used costs */
@@ -121,7 +133,7 @@ enum clo_sched_end {
 	CLO_SCHED_DEADLOCK, /* none can run */
 	CLO_SCHED_LIVELOCK, /* all that can run spin (clo_relax), and nothing changes */
 	CLO_SCHED_STEP_LIMIT,
-	CLO_SCHED_FAULT, /* sync misused: stale memory, lock order, ... */
+	CLO_SCHED_FAULT, /* stale memory, lock order, a crash, a failed assert, ... */
 	CLO_SCHED_END_COUNT
 };
 
@@ -154,6 +166,15 @@ uint32_t clo_sched_self(void);
 
 /* For choose and on_step: what @thread will do next. NULL: it has ended, or is none. */
 const struct clo_sched_op *clo_sched_pending(uint32_t thread);
+
+/*
+ * The places in the program that begin a read section of RCU, from 0: name, as
+ * "fault/fault.c:clo_fault_classify", into @text; false: there is none with that number. break: the
+ * sections that begin at places of that name are left out from now on, @off, or no more; false: no
+ * such place.
+ */
+bool clo_rcu_site_name(unsigned site, char *text, size_t size);
+bool clo_rcu_site_break(const char *name, bool off);
 
 const char *clo_op_name(enum clo_op kind);
 const char *clo_sched_end_name(enum clo_sched_end end);

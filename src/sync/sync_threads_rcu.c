@@ -156,12 +156,19 @@ static struct {
 /* One grace period for all that is there. Called with the lock held, which it drops meanwhile. */
 static void defer_drain(void)
 {
-	struct clo_rcu_head *head = defer.list;
+	struct clo_rcu_head *newest = defer.list, *head = NULL;
 	uint64_t made = 0;
 
 	defer.list = NULL;
 	defer.draining = true;
 	pthread_mutex_unlock(&defer.m);
+	while (newest) {
+		struct clo_rcu_head *older = newest->next;
+
+		newest->next = head;
+		head = newest;
+		newest = older;
+	}
 	grace_period();
 	while (head) {
 		struct clo_rcu_head *next = head->next;

@@ -138,6 +138,32 @@ static void *long_reader(void *arg)
 	return NULL;
 }
 
+struct numbered {
+	struct clo_rcu_head rcu;
+	unsigned number;
+};
+
+static unsigned next_number;
+
+static void check_number(struct clo_rcu_head *head)
+{
+	CHECK_EQ(CLO_CONTAINER_OF(head, struct numbered, rcu)->number, next_number);
+	next_number++;
+}
+
+/* As in the explorer: one order less to think of. */
+TEST(deferred_calls_are_made_in_order)
+{
+	static struct numbered n[1000];
+
+	for (unsigned i = 0; i < 1000; i++) {
+		n[i].number = i;
+		clo_rcu_defer(&n[i].rcu, check_number);
+	}
+	clo_rcu_barrier();
+	CHECK_EQ(next_number, 1000);
+}
+
 TEST(synchronize_waits_for_a_section)
 {
 	struct clo_thread t;

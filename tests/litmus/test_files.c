@@ -162,6 +162,7 @@ static void run_subject(void *arg)
 	if (clo_litmus_setup(s->p, CLO_HOST_VIEW_SOFT, &run, NULL))
 		clo_sched_stop(1);
 	s->run = run;
+	clo_rcu_barrier();
 	clo_sched_quiet(false);
 	if (clo_litmus_run_threads(run))
 		clo_sched_stop(1);
