@@ -25,6 +25,24 @@ static void wrote(uint64_t old, uint64_t v)
 	clo_run_changed(old != v, old, v);
 }
 
+/* The caller has read @pointer, or something else: see clo_sched_config.use. */
+static void use_pointer(uint64_t pointer, const void *where)
+{
+	const struct clo_sched_config *c = clo_run.config;
+	const void *block;
+
+	if (clo_run.quiet || !c->use)
+		return;
+	block = clo_arena_block((const void *)(uintptr_t)pointer);
+	if (!block)
+		return;
+	if (c->use(c->arg, clo_run_id(clo_run.self), block, clo_run.result->steps))
+		(void)clo_run_point((struct clo_sched_op){
+			.kind = CLO_OP_USE, .what = "pointer", .obj = block, .where = where });
+	else
+		clo_run.result->steps++;
+}
+
 /* The three types differ in nothing else; U64 makes a number of a value, for the trace. */
 #define DEFINE_GET(p, type, U64, USE, suffix)                                                      \
 	type clo_##p##_get##suffix(const struct clo_##p *a)                                        \
@@ -97,8 +115,8 @@ typedef void *pointer;
 #define NO_USE(v, where) ((void)(v))
 
 DEFINE_COMMON(a32, uint32_t, OF_NUMBER, NO_USE)
-DEFINE_COMMON(a64, uint64_t, OF_NUMBER, clo_run_use)
-DEFINE_COMMON(aptr, pointer, OF_POINTER, clo_run_use)
+DEFINE_COMMON(a64, uint64_t, OF_NUMBER, use_pointer)
+DEFINE_COMMON(aptr, pointer, OF_POINTER, use_pointer)
 DEFINE_NUMBER(a32, uint32_t, OF_NUMBER)
 DEFINE_NUMBER(a64, uint64_t, OF_NUMBER)
 

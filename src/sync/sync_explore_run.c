@@ -113,23 +113,6 @@ bool clo_run_point(struct clo_sched_op op)
 	return true;
 }
 
-void clo_run_use(uint64_t pointer, const void *where)
-{
-	const struct clo_sched_config *c = clo_run.config;
-	const void *block;
-
-	if (clo_run.quiet || !c->use)
-		return;
-	block = clo_arena_block((const void *)(uintptr_t)pointer);
-	if (!block)
-		return;
-	if (c->use(c->arg, clo_run_id(clo_run.self), block, clo_run.result->steps))
-		(void)clo_run_point((struct clo_sched_op){
-			.kind = CLO_OP_USE, .what = "pointer", .obj = block, .where = where });
-	else
-		clo_run.result->steps++;
-}
-
 static void on_free(const void *block)
 {
 	const struct clo_sched_config *c = clo_run.config;

@@ -72,8 +72,6 @@ bool clo_run_point(struct clo_sched_op op);
 /* What came of it. */
 void clo_run_changed(bool changed, uint64_t old, uint64_t value);
 void clo_run_failed(void);
-/* The caller has read @pointer, or something else: see clo_sched_config.use. */
-void clo_run_use(uint64_t pointer, const void *where);
 /* A step that others may spin for, although no atomic changed: a lock given back, a wake-up. */
 void clo_run_progress(void);
 void clo_run_world_changed(void);
