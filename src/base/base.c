@@ -76,6 +76,9 @@ static const struct break_text break_text[CLO_BREAK_COUNT] = {
 	[CLO_BREAK_PREPARE_LOCK] = { "prepare-lock", "folio preparation: zero without the lock" },
 	[CLO_BREAK_CHARGE] = { "charge", "allocation: charge the host in two steps" },
 	[CLO_BREAK_LAST_PIN] = { "last-pin", "close: decide by an old look which frames are lost" },
+	[CLO_BREAK_WINDOW] = { "window", "window: give it back without the second look" },
+	[CLO_BREAK_WINDOW_DEAD] = { "window-dead",
+				    "fault: trust a frame of a window that has gone" },
 };
 
 const char *clo_break_name(enum clo_break which)

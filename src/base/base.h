@@ -216,6 +216,8 @@ enum clo_break {
 	CLO_BREAK_PREPARE_LOCK,    /* folio preparation: no folio lock while zeroing (I3, I4) */
 	CLO_BREAK_CHARGE,          /* allocation: charge by read, compare, store (I6) */
 	CLO_BREAK_LAST_PIN,        /* close: lose a frame for a pin that has just gone (I6) */
+	CLO_BREAK_WINDOW,          /* window: give it back without the second look (I3) */
+	CLO_BREAK_WINDOW_DEAD,     /* fault: trust a frame of a window that has gone (I1) */
 	CLO_BREAK_COUNT
 };
 /* clang-format on */

@@ -104,16 +104,10 @@ static bool is_marked(const uint64_t *map, const struct conv_seg *seg, uint64_t 
 	return map && (map[bit / 64] >> bit % 64 & 1);
 }
 
-/* A page that this conversion has made, locked, and that nobody has: as if it had never been. */
+/* A page that this conversion has made, locked, and that nobody has. */
 static void unmake(struct conv_seg *seg, uint64_t index)
 {
-	struct clo_pagedb *db = clo_gmem_pagedb(seg->g);
-	struct clo_pfn pfn = pfn_of(seg, index);
-	int ret = clo_page_step(db, pfn, CLO_FRAME_FREE_OP);
-
-	assert(ret == 0);
-	(void)ret;
-	clo_page_discard(db, pfn, 1);
+	clo_gmem_unmake(seg->g, index, pfn_of(seg, index));
 	mark(seg, index, false);
 }
 
@@ -200,7 +194,7 @@ static int take_folio(struct conv *c, struct conv_seg *seg, struct clo_pfn pfn, 
 	struct clo_pfn head, pinned;
 	uint64_t first;
 
-	if (!clo_page_lock(db, pfn, &head)) {
+	if (!clo_gmem_lock_frame(seg->g, *index, pfn, &head)) {
 		*index += 1;
 		return 0;
 	}

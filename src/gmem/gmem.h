@@ -158,24 +158,31 @@ void clo_gmem_for_each_gfn(struct clo_gmem *g, struct clo_range index,
 			   void *arg);
 
 /*
- * pfn that index maps to if its window exists, else false (also beyond the size). Lock-free. When
- * false nothing has been allocated in the whole naturally aligned 1 GiB around @index.
+ * pfn that index maps to if its window exists, else false (also beyond the size). Lock-free; in a
+ * read section, or where the caller keeps a frame at @index from going. Without a frame there the
+ * window may go at any time, and the pfn be another file's.
  */
 bool clo_gmem_pfn(const struct clo_gmem *g, uint64_t index, struct clo_pfn *pfn);
 /*
- * *@at moves to the first index in [*@at, @end) whose frame is not FREE; *@pfn is that frame.
- * False: none. Lock-free; passes over what was never allocated, however large the file.
+ * *@at moves to the first index in [*@at, end) whose frame is not FREE; *@pfn is that frame.
+ * False: none. Lock-free; passes over what has no frame, 1G at a time, however large the file.
  */
 bool clo_gmem_next_frame(const struct clo_gmem *g, uint64_t *at, uint64_t end, struct clo_pfn *pfn);
+/*
+ * Lock the folio with frame @pfn, which clo_gmem_next_frame() found at @index, and its head in
+ * *head. False: it is no longer this file's.
+ */
+bool clo_gmem_lock_frame(const struct clo_gmem *g, uint64_t index, struct clo_pfn pfn,
+			 struct clo_pfn *head);
 
 /*
  * The folio for a guest fault (kvm_gmem_get_pfn). @is_private: the kind wanted. Finds or allocates;
  * zeroes if not up to date; calls ops.prepare for private use; leaves the folio unlocked and up to
- * date. *pfn is the frame of @index itself; *order the folio's. Nothing is held: the caller closes
- * the race by the mmu's invalidation sequence. A ready folio takes no lock and allocates nothing.
- * -EFAULT released or beyond the end; -EAGAIN in transition (clo_relax and retry the fault);
- * -ENOMEM; -EHWPOISON; -EACCES the folio, or the attribute where there is none, is of the other
- * kind (a conversion was faster: a retry decides); or what prepare returned.
+ * date. *pfn is the frame of @index itself; *order the folio's. In a read section; nothing is held:
+ * the caller closes the race by the mmu's invalidation sequence. A ready folio takes no lock and
+ * allocates nothing. -EFAULT released or beyond the end; -EAGAIN in transition (clo_relax and retry
+ * the fault); -ENOMEM; -EHWPOISON; -EACCES the folio, or the attribute where there is none, is of
+ * the other kind (a conversion was faster: a retry decides); or what prepare returned.
  */
 int clo_gmem_get_folio(struct clo_gmem *g, uint64_t index, struct clo_gfn gfn, bool is_private,
 		       struct clo_pfn *pfn, unsigned *order) CLO_MUST_USE;
@@ -198,6 +205,8 @@ bool clo_gmem_merge_block(struct clo_gmem *g, uint64_t index);
  * or for a moment somebody's who comes too late; -EFAULT closed, beyond the end; -ENOMEM.
  */
 int clo_gmem_make_locked(struct clo_gmem *g, uint64_t index, struct clo_pfn *pfn) CLO_MUST_USE;
+/* Free such a page again, as if it had never been. The lock goes with it. */
+void clo_gmem_unmake(struct clo_gmem *g, uint64_t index, struct clo_pfn pfn);
 
 /* Some holder of a pin on @index, copied to @name; false when none. */
 bool clo_gmem_pin_holder(struct clo_gmem *g, uint64_t index, char *name, size_t size);

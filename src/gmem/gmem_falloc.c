@@ -72,7 +72,7 @@ static bool free_folio(struct clo_gmem *g, const struct gmem_hold *h, bool closi
 		unpinned = clo_page_step(g->db, h->head, CLO_FRAME_LEAK);
 		assert(unpinned >= 0);
 		clo_a64_sub(&g->lost, (uint64_t)unpinned);
-		return false;
+		return (uint64_t)unpinned == 1ULL << h->order;
 	}
 	if (pinned) {
 		clo_page_zero(g->db, h->head);
@@ -83,28 +83,45 @@ static bool free_folio(struct clo_gmem *g, const struct gmem_hold *h, bool closi
 	return false;
 }
 
+/* Frames that were freed one after the other, in a window that is in use: nobody gets their pfns
+ * before their memory has gone. */
+struct run {
+	struct gmem_window *win;
+	struct clo_pfn start;
+	uint64_t pages;
+};
+
+static void run_end(struct clo_gmem *g, struct run *run)
+{
+	if (run->pages)
+		clo_page_discard(g->db, run->start, run->pages);
+	run->pages = 0;
+}
+
 void gmem_free_range(struct clo_gmem *g, struct clo_range index, bool closing)
 {
-	struct clo_pfn run = clo_pfn(0);
-	uint64_t run_pages = 0;
+	struct run run = { .win = NULL };
 	struct gmem_hold h;
 
 	for (uint64_t at = index.start; gmem_folio_lock_next(g, &at, index.end, &h);) {
 		if (clo_broken(CLO_BREAK_FREE_BEFORE_ZAP))
 			forget_rmap(g, &h);
+		if (run.win && !gmem_window_has(run.win, at - 1))
+			run_end(g, &run);
+		gmem_window_move(g, &run.win, at - 1);
 		if (!free_folio(g, &h, closing))
 			continue;
 		clo_stat_add(&g->punched, closing ? 0 : 1ULL << h.order);
-		if (run_pages && run.n + run_pages != h.head.n) {
-			clo_page_discard(g->db, run, run_pages);
-			run_pages = 0;
-		}
-		if (run_pages == 0)
-			run = h.head;
-		run_pages += 1ULL << h.order;
+		if (run.start.n + run.pages != h.head.n)
+			run_end(g, &run);
+		if (run.pages == 0)
+			run.start = h.head;
+		run.pages += 1ULL << h.order;
 	}
-	if (run_pages)
-		clo_page_discard(g->db, run, run_pages);
+	run_end(g, &run);
+	if (run.win)
+		gmem_window_put(g, run.win, false);
+	gmem_map_trim(g, index);
 	clo_note("hole: frames freed, from file page", index.start);
 }
 

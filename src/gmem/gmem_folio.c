@@ -12,6 +12,7 @@
  */
 #include "gmem_internal.h"
 
+#include <assert.h>
 #include <errno.h>
 
 static unsigned order_for(struct clo_gmem *g, uint64_t index, bool is_private)
@@ -35,8 +36,8 @@ static bool overtaken(struct clo_gmem *g, uint64_t index, unsigned order,
 }
 
 /* As clo_gmem_get_folio; -EEXIST: somebody else made it. */
-static int make(struct clo_gmem *g, struct gmem_window *win, uint64_t index, bool is_private,
-		struct clo_inval_snap snap, struct gmem_hold *h)
+static int make(struct clo_gmem *g, uint64_t index, bool is_private, struct clo_inval_snap snap,
+		struct gmem_hold *h)
 {
 	enum clo_frame_op op = is_private ? CLO_FRAME_ALLOC_PRIVATE : CLO_FRAME_ALLOC_SHARED;
 	unsigned order;
@@ -46,7 +47,6 @@ static int make(struct clo_gmem *g, struct gmem_window *win, uint64_t index, boo
 		return -EACCES;
 	for (order = order_for(g, index, is_private);; order = 0) {
 		h->head = clo_pfn(clo_align_down(h->pfn.n, 1ULL << order));
-		gmem_window_touch(g, win, clo_align_down(index, 1ULL << order), order);
 		ret = clo_page_alloc(g->db, h->head, order, g->owner, op);
 		if (ret != -EEXIST || order == 0 ||
 		    clo_frame_get(g->db, h->pfn).state != CLO_FRAME_FREE)
@@ -98,16 +98,18 @@ int gmem_folio_hold(struct clo_gmem *g, uint64_t index, bool is_private, struct 
 	snap = clo_inval_snapshot(&g->inval, index);
 	if (clo_a32_get(&g->released))
 		return -EFAULT;
-	ret = gmem_window_get(g, index, &win);
+	ret = gmem_window_get(g, index, false, &win);
 	if (ret)
 		return ret;
-	h->pfn = gmem_window_pfn(g, win, index);
-	if (clo_frame_get(g->db, h->pfn).state == CLO_FRAME_FREE) {
-		ret = make(g, win, index, is_private, snap, h);
-		if (ret != -EEXIST)
-			return ret;
-	}
-	return take(g, is_private, h);
+	h->pfn = gmem_window_pfn(win, index);
+	ret = -EEXIST;
+	if (clo_frame_get(g->db, h->pfn).state == CLO_FRAME_FREE)
+		ret = make(g, index, is_private, snap, h);
+	if (ret == -EEXIST)
+		ret = take(g, is_private, h);
+	/* A folio that we hold keeps the window. */
+	gmem_window_put(g, win, ret != 0);
+	return ret;
 }
 
 int gmem_folio_clear(struct clo_gmem *g, struct gmem_hold *h, bool *fresh)
@@ -137,12 +139,27 @@ int clo_gmem_make_locked(struct clo_gmem *g, uint64_t index, struct clo_pfn *pfn
 
 	if (index >= g->npages || clo_a32_get(&g->released))
 		return -EFAULT;
-	ret = gmem_window_get(g, index, &win);
+	ret = gmem_window_get(g, index, false, &win);
 	if (ret)
 		return ret;
-	*pfn = gmem_window_pfn(g, win, index);
-	gmem_window_touch(g, win, index, 0);
-	return clo_page_alloc(g->db, *pfn, 0, g->owner, CLO_FRAME_ALLOC_PRIVATE);
+	*pfn = gmem_window_pfn(win, index);
+	ret = clo_page_alloc(g->db, *pfn, 0, g->owner, CLO_FRAME_ALLOC_PRIVATE);
+	gmem_window_put(g, win, ret != 0);
+	return ret;
+}
+
+void clo_gmem_unmake(struct clo_gmem *g, uint64_t index, struct clo_pfn pfn)
+{
+	struct gmem_window *win = NULL;
+	int ret;
+
+	/* In use, so that the pfn is not another file's when its memory is given back. */
+	gmem_window_move(g, &win, index);
+	ret = clo_page_step(g->db, pfn, CLO_FRAME_FREE_OP);
+	assert(ret == 0);
+	(void)ret;
+	clo_page_discard(g->db, pfn, 1);
+	gmem_window_put(g, win, true);
 }
 
 static int prepare(struct clo_gmem *g, const struct gmem_hold *h, struct clo_gfn gfn)
@@ -220,8 +237,10 @@ int clo_gmem_get_folio(struct clo_gmem *g, uint64_t index, struct clo_gfn gfn, b
 		return get_folio_slow(g, index, gfn, is_private, pfn, order);
 	win = gmem_window_find(g, index);
 	if (CLO_LIKELY(win)) {
-		at = gmem_window_pfn(g, win, index);
-		if (CLO_LIKELY(is_ready(g, at, is_private, order))) {
+		at = gmem_window_pfn(win, index);
+		/* In this order: the word that says ready was this file's then. */
+		if (CLO_LIKELY(is_ready(g, at, is_private, order) &&
+			       (!gmem_window_is_dead(win) || clo_broken(CLO_BREAK_WINDOW_DEAD)))) {
 			*pfn = at;
 			return 0;
 		}

@@ -6,6 +6,7 @@
 #include "gmem_internal.h"
 
 #include <errno.h>
+#include <string.h>
 
 /*
  * A host touch met a page that has no host mapping. The mapping is granted under the folio lock,
@@ -51,7 +52,8 @@ int gmem_resolve(void *owner, uint64_t index, clo_view_grant_fn grant, void *gar
 struct map_plan {
 	struct clo_view_piece *pieces;
 	struct clo_range *hidden;
-	size_t piece_count, hidden_count;
+	size_t piece_count, piece_room, hidden_count;
+	struct clo_range kept; /* windows that are in use for it */
 };
 
 static void plan_release(struct map_plan *p)
@@ -60,36 +62,56 @@ static void plan_release(struct map_plan *p)
 	clo_free(p->hidden);
 }
 
+static int add_piece(struct map_plan *p, struct clo_range r, struct clo_pfn base)
+{
+	if (p->piece_count == p->piece_room) {
+		size_t room = p->piece_room ? 2 * p->piece_room : 8;
+		struct clo_view_piece *more = clo_alloc(room * sizeof(*more));
+
+		if (!more)
+			return -ENOMEM;
+		if (p->pieces)
+			memcpy(more, p->pieces, p->piece_count * sizeof(*more));
+		clo_free(p->pieces);
+		p->pieces = more;
+		p->piece_room = room;
+	}
+	p->pieces[p->piece_count++] = (struct clo_view_piece){ r, base };
+	return 0;
+}
+
+/* Windows that follow each other in the pool too are one piece: one mapping of the kernel's. */
+static int add_window(struct map_plan *p, struct clo_range r, struct clo_pfn base)
+{
+	struct clo_view_piece *last = p->piece_count ? &p->pieces[p->piece_count - 1] : NULL;
+
+	if (!last || last->base.n + clo_range_len(last->r) != base.n)
+		return add_piece(p, r, base);
+	last->r.end = r.end;
+	return 0;
+}
+
 /* @index: inside the file, may be empty; @end: of the mapping, may be beyond the file. */
 static int plan_pieces(struct clo_gmem *g, struct clo_range index, uint64_t map_end,
 		       struct map_plan *p)
 {
-	uint64_t size = 1ULL << g->win_order;
-	uint64_t count = 1;
+	int ret = 0;
 
-	if (index.start < index.end)
-		count += ((index.end - 1) >> g->win_order) - (index.start >> g->win_order) + 1;
-	if (count > SIZE_MAX / sizeof(*p->pieces))
-		return -ENOMEM;
-	p->pieces = clo_alloc((size_t)count * sizeof(*p->pieces));
-	if (!p->pieces)
-		return -ENOMEM;
-	for (uint64_t at = index.start; at < index.end;) {
-		uint64_t end = clo_align_down(at, size) + size;
+	p->kept = clo_range(index.start, index.start);
+	while (ret == 0 && p->kept.end < index.end) {
+		uint64_t at = p->kept.end;
 		struct gmem_window *win;
-		int ret = gmem_window_get(g, at, &win);
 
+		ret = gmem_window_get(g, at, true, &win);
 		if (ret)
 			return ret;
-		if (end > index.end)
-			end = index.end;
-		p->pieces[p->piece_count++] =
-			(struct clo_view_piece){ clo_range(at, end), gmem_window_pfn(g, win, at) };
-		at = end;
+		p->kept.end = win->start + (1ULL << win->order);
+		ret = add_window(p, clo_range_clip(clo_range(at, p->kept.end), index),
+				 gmem_window_pfn(win, at));
 	}
-	if (index.end < map_end)
-		p->pieces[p->piece_count++].r = clo_range(index.end, map_end);
-	return 0;
+	if (ret == 0 && index.end < map_end)
+		ret = add_piece(p, clo_range(index.end, map_end), clo_pfn(0));
+	return ret;
 }
 
 /* Visits the private runs of @index; stores them when there is room. */
@@ -143,6 +165,8 @@ static int map_range(struct clo_gmem *g, uint64_t start, uint64_t end, void **ad
 				   plan.hidden_count, addr);
 	if (index.start < index.end)
 		clo_rangelock_unlock(&g->ranges, &hold);
+	if (ret)
+		gmem_windows_unmapped(g, plan.kept);
 	plan_release(&plan);
 	return ret;
 }
@@ -182,9 +206,15 @@ int clo_gmem_munmap(struct clo_gmem *g, void *addr, uint64_t len)
 {
 	if (clo_forked(g->fork_gen))
 		return -EIO;
+	struct clo_range index;
+	int ret;
+
 	if (!g->views || pages_of(len) == 0)
 		return -EINVAL;
-	return clo_view_unmap(g->views, addr, pages_of(len));
+	ret = clo_view_unmap(g->views, addr, pages_of(len), &index);
+	if (ret == 0)
+		gmem_windows_unmapped(g, index);
+	return ret;
 }
 
 int clo_gmem_host_access(struct clo_gmem *g, uint64_t off, void *buf, size_t bytes, bool write)

@@ -72,14 +72,11 @@ static void even_out(struct clo_gmem *g, struct clo_pfn head, uint64_t pages)
 	}
 }
 
-bool clo_gmem_merge_block(struct clo_gmem *g, uint64_t index)
+static bool merge(struct clo_gmem *g, struct clo_pfn pfn, struct clo_range block)
 {
-	uint64_t pages = 1ULL << g->page_order;
+	uint64_t pages = clo_range_len(block);
 	uint64_t ready;
-	struct clo_pfn pfn;
 
-	if (!g->page_order || !clo_gmem_pfn(g, clo_align_down(index, pages), &pfn))
-		return false;
 	/* Most blocks that cannot merge show it here, without a lock taken. */
 	for (uint64_t i = 0; i < pages; i += pages - 1) {
 		struct clo_frame_info f = clo_frame_get(g->db, clo_pfn(pfn.n + i));
@@ -87,12 +84,7 @@ bool clo_gmem_merge_block(struct clo_gmem *g, uint64_t index)
 		if (f.state != CLO_FRAME_PRIVATE || f.order != 0)
 			return false;
 	}
-	if (!clo_attr_range_is(
-		    g->attr,
-		    clo_range(clo_align_down(index, pages), clo_align_down(index, pages) + pages),
-		    true))
-		return false;
-	if (!lock_pieces(g, pfn, pages, &ready))
+	if (!clo_attr_range_is(g->attr, block, true) || !lock_pieces(g, pfn, pages, &ready))
 		return false;
 	if (ready != 0 && ready != pages)
 		even_out(g, pfn, pages);
@@ -104,4 +96,19 @@ bool clo_gmem_merge_block(struct clo_gmem *g, uint64_t index)
 	clo_page_unlock(g->db, pfn);
 	clo_stat_add(&g->merges, 1);
 	return true;
+}
+
+bool clo_gmem_merge_block(struct clo_gmem *g, uint64_t index)
+{
+	uint64_t first = clo_align_down(index, 1ULL << g->page_order);
+	struct gmem_window *win;
+	bool done;
+
+	/* In use: one that is on its way out has no frames to merge. */
+	if (!g->page_order || !gmem_window_use(g, first, &win))
+		return false;
+	done = merge(g, gmem_window_pfn(win, first),
+		     clo_range(first, first + (1ULL << g->page_order)));
+	gmem_window_put(g, win, true);
+	return done;
 }

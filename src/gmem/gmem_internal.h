@@ -5,29 +5,25 @@
 
 #include "gmem.h"
 
-/* One reserved window of the pool. A bit of touched is set before the first folio of its 2M block
- * can exist, so that walks pass over the rest. */
-#define GMEM_BLOCK_ORDER   9
-#define GMEM_BLOCK_PAGES   (1ULL << GMEM_BLOCK_ORDER)
-#define GMEM_TOUCHED_WORDS ((1U << (CLO_MAX_FOLIO_ORDER - GMEM_BLOCK_ORDER)) / 64)
+#define GMEM_BLOCK_ORDER 9
+#define GMEM_BLOCK_PAGES (1ULL << GMEM_BLOCK_ORDER)
+
+/* A run of pfns of the pool that stands for as many indexes: gmem_map.c. */
 struct gmem_window {
 	struct clo_pfn base;
-	struct clo_a64 touched[GMEM_TOUCHED_WORDS];
-};
-
-/* Inner node of the file map; see gmem_map.c. */
-#define GMEM_NODE_BITS 9
-struct gmem_node {
-	struct clo_aptr slot[1U << GMEM_NODE_BITS];
+	uint64_t start; /* index of base */
+	unsigned order;
+	struct clo_a64 users; /* what keeps it besides its frames; and has it left the file? */
+	struct clo_rcu_head rcu;
 };
 
 struct clo_gmem {
 	/* Read by every fault; written once, but for root and released. */
 	struct clo_pagedb *db;
 	uint64_t npages;
-	struct clo_aptr root; /* window when depth is 0, else node; grows under map_lock */
-	unsigned win_order;
-	unsigned depth;
+	struct clo_aptr root; /* a window or a node; [map_lock to write] */
+	unsigned map_order;   /* of the pages that the root stands for */
+	unsigned least_order; /* of a window */
 	struct clo_a32 released;
 	uint32_t owner;
 	uint32_t fork_gen; /* clo_forked(): a child's copy */
@@ -41,7 +37,7 @@ struct clo_gmem {
 	struct clo_a64 refs, watchers; /* gmem.c */
 	struct clo_a64 lost;           /* frames that were pinned at close and are still */
 	struct clo_rangelock ranges;
-	struct clo_mutex map_lock; /* rank TABLE: growth of the file map */
+	struct clo_mutex map_lock; /* rank TABLE: changes of the file map */
 	struct clo_aptr bindings;  /* sorted by index; who may write: gmem_bind.c */
 
 	struct clo_mutex pin_lock; /* rank LEAF */
@@ -60,18 +56,33 @@ static inline struct clo_range gmem_all(const struct clo_gmem *g)
 /* gmem_map.c: which pfns belong to which indexes. */
 void gmem_map_init(struct clo_gmem *g);
 void gmem_map_destroy(struct clo_gmem *g); /* gives all windows back */
-struct gmem_window *gmem_window_find(const struct clo_gmem *g,
-				     uint64_t index); /* lock-free; NULL */
-/* Find or reserve. -ENOMEM. */
-int gmem_window_get(struct clo_gmem *g, uint64_t index, struct gmem_window **out) CLO_MUST_USE;
-/* Before a folio of 2^order frames at @index is made. */
-void gmem_window_touch(const struct clo_gmem *g, struct gmem_window *win, uint64_t index,
-		       unsigned order);
+/* Lock-free, in a read section; NULL. Who has no use of it asks, after it has looked at a frame,
+ * whether it was dead. */
+struct gmem_window *gmem_window_find(const struct clo_gmem *g, uint64_t index);
+bool gmem_window_is_dead(const struct gmem_window *win);
+/* Find or reserve, and use: it stays until put. For a mapping it is never more than what is free
+ * beyond what is kept back for frames. -ENOMEM. */
+int gmem_window_get(struct clo_gmem *g, uint64_t index, bool mapping,
+		    struct gmem_window **out) CLO_MUST_USE;
+/* Use it if it is there. */
+bool gmem_window_use(const struct clo_gmem *g, uint64_t index, struct gmem_window **out);
+/* @look: it may be without a frame, and then it goes. */
+void gmem_window_put(struct clo_gmem *g, struct gmem_window *win, bool look);
+/* From *win (NULL: none yet), used, to the one of @index, in which there is a frame. */
+void gmem_window_move(struct clo_gmem *g, struct gmem_window **win, uint64_t index);
+/* A mapping of @index is gone, and its uses. */
+void gmem_windows_unmapped(struct clo_gmem *g, struct clo_range index);
+/* Windows that meet @index and are used by nobody go, if they have no frame. */
+void gmem_map_trim(struct clo_gmem *g, struct clo_range index);
 
-static inline struct clo_pfn gmem_window_pfn(const struct clo_gmem *g,
-					     const struct gmem_window *win, uint64_t index)
+static inline bool gmem_window_has(const struct gmem_window *win, uint64_t index)
 {
-	return clo_pfn(win->base.n + (index & ((1ULL << g->win_order) - 1)));
+	return index - win->start < 1ULL << win->order;
+}
+
+static inline struct clo_pfn gmem_window_pfn(const struct gmem_window *win, uint64_t index)
+{
+	return clo_pfn(win->base.n + (index - win->start));
 }
 
 /* A locked folio. */

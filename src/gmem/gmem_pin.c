@@ -20,16 +20,24 @@ struct clo_gmem_pin {
 	char holder[32];
 };
 
-/* Is the frame of @index shared and up to date? Then a pin has nothing to make. */
-static bool is_pinnable(struct clo_gmem *g, uint64_t index, struct clo_pfn *pfn)
+/* If the frame of @index is there, shared and up to date, a pin has nothing to make. */
+static bool pin_ready(struct clo_gmem *g, uint64_t index)
 {
 	struct clo_frame_info f;
+	struct gmem_window *win;
+	struct clo_pfn pfn;
+	bool done;
 
-	if (!clo_gmem_pfn(g, index, pfn))
+	/* In use: else the pin might be on another file's frame. */
+	if (!gmem_window_use(g, index, &win))
 		return false;
-	f = clo_frame_get(g->db, *pfn);
-	return f.state == CLO_FRAME_SHARED &&
-	       (f.flags & (CLO_FRAME_UPTODATE | CLO_FRAME_POISON)) == CLO_FRAME_UPTODATE;
+	pfn = gmem_window_pfn(win, index);
+	f = clo_frame_get(g->db, pfn);
+	done = f.state == CLO_FRAME_SHARED &&
+	       (f.flags & (CLO_FRAME_UPTODATE | CLO_FRAME_POISON)) == CLO_FRAME_UPTODATE &&
+	       clo_page_pin(g->db, pfn) == 0;
+	gmem_window_put(g, win, !done);
+	return done;
 }
 
 /* Errors as clo_gmem_pin. Inside a conversion a page that is shared already can be pinned; one that
@@ -41,12 +49,11 @@ static int pin_page(struct clo_gmem *g, uint64_t index)
 		unsigned order;
 		int ret;
 
-		if (is_pinnable(g, index, &pfn)) {
-			ret = clo_page_pin(g->db, pfn);
-			if (ret == 0)
-				return 0;
-		}
+		if (pin_ready(g, index))
+			return 0;
+		clo_rcu_read_lock();
 		ret = clo_gmem_get_folio(g, index, clo_gfn(0), false, &pfn, &order);
+		clo_rcu_read_unlock();
 		if (ret == -EACCES)
 			return -EFAULT;
 		if (ret == -EAGAIN && clo_inval_busy(&g->inval, index))
@@ -60,16 +67,24 @@ static int pin_page(struct clo_gmem *g, uint64_t index)
 
 static void unpin_pages(struct clo_gmem *g, struct clo_range index)
 {
+	struct gmem_window *win = NULL;
+
 	for (uint64_t i = index.start; i < index.end; i++) {
 		struct clo_pfn pfn;
-		int ret = clo_gmem_pfn(g, i, &pfn) ? clo_page_unpin(g->db, pfn) : -EINVAL;
+		int ret;
 
+		/* In use, so that a frame that is freed is not another file's at once. */
+		gmem_window_move(g, &win, i);
+		pfn = gmem_window_pfn(win, i);
+		ret = clo_page_unpin(g->db, pfn);
 		assert(ret >= 0); /* we hold the pin */
 		if (ret > 0) {    /* the file is closed: nobody else makes or frees a page */
 			clo_page_discard(g->db, pfn, 1);
 			clo_a64_sub(&g->lost, 1);
 		}
 	}
+	if (win)
+		gmem_window_put(g, win, true);
 }
 
 static void registry_add(struct clo_gmem *g, struct clo_gmem_pin *pin)

@@ -58,6 +58,14 @@ static inline uint64_t t_frames(struct clo_pagedb *db)
 	return s.frames_used;
 }
 
+static inline uint64_t t_windows(struct clo_pagedb *db)
+{
+	struct clo_pagedb_stats s;
+
+	clo_pagedb_stats(db, &s);
+	return s.windows;
+}
+
 static inline void t_begin(void *arg, struct clo_range r)
 {
 	t_log(arg, "begin %lu-%lu; ", r.start, r.end);
@@ -116,6 +124,7 @@ static inline void t_host_close(struct t_host *h)
 {
 	struct clo_pagedb_stats s;
 
+	clo_rcu_barrier();
 	clo_pagedb_stats(h->db, &s);
 	CHECK_EQ(s.frames_used, s.frames_leaked);
 	if (s.frames_leaked == 0)
@@ -155,7 +164,12 @@ static inline struct clo_gmem *t_file(struct t_host *h, uint64_t npages, uint64_
 static inline int t_get(struct clo_gmem *g, uint64_t index, bool is_private, struct clo_pfn *pfn,
 			unsigned *order)
 {
-	return clo_gmem_get_folio(g, index, clo_gfn(index), is_private, pfn, order);
+	int ret;
+
+	clo_rcu_read_lock();
+	ret = clo_gmem_get_folio(g, index, clo_gfn(index), is_private, pfn, order);
+	clo_rcu_read_unlock();
+	return ret;
 }
 
 /* As a vCPU does: -EAGAIN is another try (the view's engine may just have the folio). */
@@ -173,11 +187,14 @@ static inline struct clo_pfn t_page(struct clo_gmem *g, uint64_t index, bool is_
 
 static inline struct clo_frame_info t_frame(struct clo_gmem *g, uint64_t index)
 {
+	struct clo_frame_info f = { .state = CLO_FRAME_FREE };
 	struct clo_pfn pfn;
 
-	if (!clo_gmem_pfn(g, index, &pfn))
-		return (struct clo_frame_info){ .state = CLO_FRAME_FREE };
-	return clo_frame_get(clo_gmem_pagedb(g), pfn);
+	clo_rcu_read_lock();
+	if (clo_gmem_pfn(g, index, &pfn))
+		f = clo_frame_get(clo_gmem_pagedb(g), pfn);
+	clo_rcu_read_unlock();
+	return f;
 }
 
 static inline int t_punch(struct clo_gmem *g, uint64_t index, uint64_t npages)
@@ -239,7 +256,10 @@ static inline void t_convert(struct clo_gmem *g, struct clo_range r, bool to_pri
 		struct clo_pfn pfn, head;
 		struct clo_frame_info f;
 
-		if (!clo_gmem_pfn(g, i, &pfn) || !clo_page_lock(db, pfn, &head))
+		uint64_t at = i;
+
+		if (!clo_gmem_next_frame(g, &at, i + 1, &pfn) ||
+		    !clo_gmem_lock_frame(g, i, pfn, &head))
 			continue;
 		f = clo_frame_get(db, head);
 		if ((f.state == CLO_FRAME_PRIVATE) != to_private) {

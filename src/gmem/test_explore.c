@@ -90,6 +90,7 @@ static void close_world(bool released)
 	clo_gmem_unpin(w.pin);
 	if (!released)
 		clo_gmem_release(w.g);
+	clo_rcu_barrier();
 	must(t_frames(w.db) == 0, "a frame is left");
 	if (w.vh)
 		clo_view_host_destroy(w.vh);

@@ -272,24 +272,6 @@ TEST(sparse_file)
 	CHECK_EQ(clo_alloc_live(), live);
 }
 
-TEST(pfn_space_is_used_up)
-{
-	struct t_host h;
-	struct clo_gmem *a, *b;
-	struct clo_pfn pfn;
-	unsigned order;
-
-	t_host_open(&h, 8, 8);
-	a = t_file(&h, 5, 0, 0); /* a window of 8 */
-	b = t_file(&h, 1, 0, 0);
-	(void)t_page(a, 4, true);
-	CHECK_ERR(t_get(b, 0, true, &pfn, &order), -ENOMEM);
-	clo_gmem_release(a);
-	CHECK_OK(t_get(b, 0, true, &pfn, &order));
-	clo_gmem_release(b);
-	t_host_close(&h);
-}
-
 /* One way through everything that allocates. Returns the first error and leaves nothing. */
 static int use_all(struct t_host *h)
 {
@@ -331,6 +313,7 @@ TEST(nth_allocation_fails)
 		clo_alloc_fail_at(n);
 		ret = use_all(&h);
 		clo_alloc_fail_at(0);
+		clo_rcu_barrier();
 		CHECK_EQ(clo_alloc_live(), live);
 		if (ret == 0)
 			break;

@@ -149,7 +149,7 @@ TEST(no_view_host)
 	t_host_close(&h);
 }
 
-/* Mapping without memory: nothing is left but windows, which belong to the file. */
+/* Mapping without memory: nothing is left, not even address space of the pool. */
 TEST(mmap_without_memory)
 {
 	struct t_host h;
@@ -166,11 +166,15 @@ TEST(mmap_without_memory)
 		clo_alloc_fail_at(n);
 		ret = clo_gmem_mmap(g, 0, clo_gmem_size(g), true, &addr);
 		clo_alloc_fail_at(0);
-		if (ret)
+		if (ret) {
 			CHECK_ERR(ret, -ENOMEM);
+			CHECK_EQ(t_windows(h.db), 0);
+		}
 	}
 	CHECK_OK(clo_gmem_munmap(g, addr, clo_gmem_size(g)));
+	CHECK_EQ(t_windows(h.db), 0);
 	clo_gmem_release(g);
+	clo_rcu_barrier();
 	CHECK_EQ(clo_alloc_live(), live);
 	t_host_close(&h);
 }

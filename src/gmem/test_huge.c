@@ -12,7 +12,7 @@ TEST(prepare_of_a_huge_folio)
 	struct clo_pfn pfn;
 	unsigned order;
 
-	t_host_open(&h, 1024, 1024);
+	t_host_open(&h, 1024, 4096);
 	cfg = t_config(&h, 1024, CLO_GMEM_HUGETLB, 9);
 	cfg.ops.prepare = t_prepare;
 	CHECK_OK(clo_gmem_open(h.db, NULL, &cfg, &g));
@@ -37,7 +37,7 @@ TEST(huge_folios_2m)
 	struct clo_pfn pfn, head;
 	unsigned order;
 
-	t_host_open(&h, 1024, 1024);
+	t_host_open(&h, 1024, 4096);
 	t_soil(h.db, 1024);
 	g = t_file(&h, 1024, CLO_GMEM_HUGETLB | CLO_GMEM_MMAP, 9);
 	CHECK_OK(t_get(g, 700, true, &pfn, &order));
@@ -94,7 +94,7 @@ TEST(huge_folio_1g)
 	struct clo_pfn pfn;
 	unsigned order;
 
-	t_host_open(&h, 1ULL << 18, 1ULL << 18);
+	t_host_open(&h, 1ULL << 18, 1ULL << 20);
 	g = t_file(&h, 1ULL << 18, CLO_GMEM_HUGETLB, 18);
 	/* A change anywhere stops the folio that would cover it. */
 	clo_inval_begin(clo_gmem_inval(g), clo_range(5000, 5001));
@@ -115,7 +115,7 @@ TEST(split_and_merge_refusals)
 	struct clo_gmem *g;
 	struct clo_pfn pfn, head;
 
-	t_host_open(&h, 1024, 1024);
+	t_host_open(&h, 1024, 4096);
 	g = t_file(&h, 512, CLO_GMEM_HUGETLB, 9);
 	CHECK_ERR(clo_gmem_split_block(g, 0), -ENOENT);
 	CHECK(!clo_gmem_merge_block(g, 0));

@@ -256,7 +256,7 @@ TEST_TIMEOUT(random_huge_operations, 60)
 	struct clo_rand rand = { test_seed() };
 	static bool attr[1024];
 
-	t_host_open(&h, pages, pages);
+	t_host_open(&h, pages, 4 * pages);
 	g = t_file(&h, pages, CLO_GMEM_HUGETLB | CLO_GMEM_MMAP, 9);
 	for (unsigned i = 0; i < pages; i++)
 		attr[i] = true;

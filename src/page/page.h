@@ -139,6 +139,9 @@ struct clo_frame_info clo_frame_get(const struct clo_pagedb *db, struct clo_pfn 
  * @end. Lock-free; passes over a free 2M or 1G in one step.
  */
 bool clo_page_next_used(const struct clo_pagedb *db, struct clo_pfn *at, uint64_t end);
+/* Are all frames of a window FREE? As clo_page_next_used(), but by one look if it is of 2M or 1G.
+ */
+bool clo_page_all_free(const struct clo_pagedb *db, struct clo_pfn base, unsigned order);
 
 /*
  * Allocate the folio of 2^order frames at @pfn (aligned to it) for @owner, state by @op (ALLOC_*),

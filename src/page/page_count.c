@@ -103,3 +103,12 @@ bool clo_page_next_used(const struct clo_pagedb *db, struct clo_pfn *at, uint64_
 	*at = clo_pfn(end);
 	return false;
 }
+
+bool clo_page_all_free(const struct clo_pagedb *db, struct clo_pfn base, unsigned order)
+{
+	if (order == GIGA_ORDER && db->counts.of_giga)
+		return clo_a32_get_sc(&db->counts.of_giga[base.n >> GIGA_ORDER]) == 0;
+	if (order == BLOCK_ORDER)
+		return clo_a32_get_sc(&db->counts.of_block[base.n >> BLOCK_ORDER]) == 0;
+	return !clo_page_next_used(db, &base, base.n + (1ULL << order));
+}

@@ -119,9 +119,7 @@ int clo_page_window_reserve(struct clo_pagedb *db, unsigned order, enum clo_wind
 
 void clo_page_window_release(struct clo_pagedb *db, struct clo_pfn base, unsigned order)
 {
-	struct clo_pfn at = base;
-
-	if (clo_page_next_used(db, &at, base.n + (1ULL << order)))
+	if (!clo_page_all_free(db, base, order))
 		return;
 	clo_mutex_lock(&db->lock);
 	set_node(&db->tree, node_of(&db->tree, base.n, order), order, false);

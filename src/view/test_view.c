@@ -27,10 +27,10 @@ static void both_sides(enum clo_view_level level)
 		owner_page(&o, i)[2] = (uint8_t)(i + 1);
 		CHECK_EQ(v[i * PAGE + 2], i + 1);
 	}
-	CHECK_ERR(clo_view_unmap(o.vs, v + PAGE, 64), -EINVAL);
-	CHECK_ERR(clo_view_unmap(o.vs, v, 63), -EINVAL);
-	CHECK_OK(clo_view_unmap(o.vs, v, 64));
-	CHECK_ERR(clo_view_unmap(o.vs, v, 64), -EINVAL);
+	CHECK_ERR(clo_view_unmap(o.vs, v + PAGE, 64, &(struct clo_range){ 0 }), -EINVAL);
+	CHECK_ERR(clo_view_unmap(o.vs, v, 63, &(struct clo_range){ 0 }), -EINVAL);
+	CHECK_OK(clo_view_unmap(o.vs, v, 64, &(struct clo_range){ 0 }));
+	CHECK_ERR(clo_view_unmap(o.vs, v, 64, &(struct clo_range){ 0 }), -EINVAL);
 	owner_close(&o);
 }
 TEST(uffd_both_sides)

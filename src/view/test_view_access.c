@@ -145,7 +145,7 @@ TEST(soft_has_no_mappings)
 
 	owner_open(&o, CLO_VIEW_SOFT, 4);
 	CHECK_ERR(clo_view_map(o.vs, &p, 1, NULL, 0, &addr), -ENODEV);
-	CHECK_ERR(clo_view_unmap(o.vs, o.vs, 4), -EINVAL);
+	CHECK_ERR(clo_view_unmap(o.vs, o.vs, 4, &(struct clo_range){ 0 }), -EINVAL);
 	CHECK(!clo_view_is_shown(o.vs, 1));
 	CHECK(!clo_view_is_shown(o.vs, 4));
 	CHECK_OK(clo_view_access(o.vs, PAGE, &byte, 1, true));
@@ -209,7 +209,7 @@ static void every_allocation(enum clo_view_level level)
 		if (ret && ret2)
 			CHECK_EQ(clo_alloc_live(), before);
 		if (ret2 == 0 && level != CLO_VIEW_SOFT)
-			CHECK_OK(clo_view_unmap(o.vs, addr, 4));
+			CHECK_OK(clo_view_unmap(o.vs, addr, 4, &(struct clo_range){ 0 }));
 	}
 	owner_close(&o);
 	CHECK_EQ(clo_alloc_live(), live);
@@ -318,7 +318,7 @@ static void unmap_goes_on(enum clo_view_level level)
 	CHECK_OK(clo_thread_create(&access, stalled_access, &s));
 	while (!clo_a32_get(&s.inside))
 		clo_relax();
-	CHECK_OK(clo_view_unmap(s.o.vs, s.v, 4));
+	CHECK_OK(clo_view_unmap(s.o.vs, s.v, 4, &(struct clo_range){ 0 }));
 	clo_a32_set(&s.go, 1);
 	CHECK_OK(clo_thread_join(&access));
 	owner_close(&s.o);

@@ -64,7 +64,8 @@ static void step_map(struct model *m)
 	void *addr;
 
 	if (m->v[slot]) {
-		CHECK_OK(clo_view_unmap(m->o.vs, m->v[slot], clo_range_len(m->r[slot])));
+		CHECK_OK(clo_view_unmap(m->o.vs, m->v[slot], clo_range_len(m->r[slot]),
+					&(struct clo_range){ 0 }));
 		m->v[slot] = NULL;
 		return;
 	}

@@ -166,7 +166,7 @@ static void parallel(enum clo_view_level level, int rounds)
 
 		CHECK_OK(clo_view_map(s.o.vs, &p, 1, NULL, 0, &addr));
 		CHECK_LE(0, touch_load(addr));
-		CHECK_OK(clo_view_unmap(s.o.vs, addr, PAGES - 48));
+		CHECK_OK(clo_view_unmap(s.o.vs, addr, PAGES - 48, &(struct clo_range){ 0 }));
 	}
 	for (unsigned i = 0; i < 2; i++)
 		CHECK_OK(clo_thread_join(&t[i]));
@@ -208,7 +208,7 @@ TEST_TIMEOUT(uffd_unmap_while_faulting, 60)
 		CHECK_OK(clo_thread_create(&t, first_touches, &s));
 		while (clo_a32_get(&s.turn) <= round)
 			clo_relax();
-		CHECK_OK(clo_view_unmap(s.o.vs, s.v, PAGES));
+		CHECK_OK(clo_view_unmap(s.o.vs, s.v, PAGES, &(struct clo_range){ 0 }));
 		CHECK_OK(clo_thread_join(&t));
 		/* The engine is well. */
 		CHECK_OK(clo_view_access(s.o.vs, 0, &byte, 1, false));
@@ -244,7 +244,7 @@ static void unmap_under_access(enum clo_view_level level)
 		turn = clo_a32_get(&s.turn);
 		while (clo_a32_get(&s.turn) == turn)
 			clo_relax();
-		CHECK_OK(clo_view_unmap(s.o.vs, s.v, PAGES));
+		CHECK_OK(clo_view_unmap(s.o.vs, s.v, PAGES, &(struct clo_range){ 0 }));
 	}
 	clo_a32_set(&s.stop, 1);
 	CHECK_OK(clo_thread_join(&t));

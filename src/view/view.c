@@ -151,9 +151,9 @@ int clo_view_map(struct clo_view_set *vs, const struct clo_view_piece *pieces, s
 	return vs->vh->ops->map(vs, pieces, piece_count, hidden, hidden_count, addr);
 }
 
-int clo_view_unmap(struct clo_view_set *vs, void *addr, uint64_t npages)
+int clo_view_unmap(struct clo_view_set *vs, void *addr, uint64_t npages, struct clo_range *shown)
 {
-	return vs->vh->ops->unmap ? vs->vh->ops->unmap(vs, addr, npages) : -EINVAL;
+	return vs->vh->ops->unmap ? vs->vh->ops->unmap(vs, addr, npages, shown) : -EINVAL;
 }
 
 static struct clo_range inside(const struct clo_view_set *vs, struct clo_range r)

@@ -102,8 +102,9 @@ struct clo_view_piece {
  */
 int clo_view_map(struct clo_view_set *vs, const struct clo_view_piece *pieces, size_t piece_count,
 		 const struct clo_range *hidden, size_t hidden_count, void **addr) CLO_MUST_USE;
-/* -EINVAL no such mapping. */
-int clo_view_unmap(struct clo_view_set *vs, void *addr, uint64_t npages) CLO_MUST_USE;
+/* *@shown: the indexes that it had. -EINVAL no such mapping. */
+int clo_view_unmap(struct clo_view_set *vs, void *addr, uint64_t npages,
+		   struct clo_range *shown) CLO_MUST_USE;
 
 /*
  * Hide: after return no load, store or system call through any view of this set reaches a page of

@@ -31,7 +31,7 @@ struct view_ops {
 	void (*set_fini)(struct clo_view_set *vs);
 	int (*map)(struct clo_view_set *vs, const struct clo_view_piece *pieces, size_t count,
 		   const struct clo_range *hidden, size_t hidden_count, void **addr);
-	int (*unmap)(struct clo_view_set *vs, void *addr, uint64_t npages);
+	int (*unmap)(struct clo_view_set *vs, void *addr, uint64_t npages, struct clo_range *shown);
 	int (*hide)(struct clo_view_set *vs, struct clo_range r);
 	void (*show)(struct clo_view_set *vs, struct clo_range r);
 	void (*drop)(struct clo_view_set *vs, struct clo_range r);
@@ -116,7 +116,7 @@ static inline struct clo_range view_clip_out(const struct view_map *m, struct cl
 /* view_map.c: what both levels with mappings share. */
 int view_real_map(struct clo_view_set *vs, const struct clo_view_piece *pieces, size_t count,
 		  const struct clo_range *hidden, size_t hidden_count, void **addr);
-int view_real_unmap(struct clo_view_set *vs, void *addr, uint64_t npages);
+int view_real_unmap(struct clo_view_set *vs, void *addr, uint64_t npages, struct clo_range *shown);
 int view_real_hide(struct clo_view_set *vs, struct clo_range r);
 void view_real_show(struct clo_view_set *vs, struct clo_range r);
 void view_real_drop(struct clo_view_set *vs, struct clo_range r);

@@ -359,12 +359,13 @@ static struct view_map *take(struct clo_view_set *vs, const void *addr, uint64_t
 	return m;
 }
 
-int view_real_unmap(struct clo_view_set *vs, void *addr, uint64_t npages)
+int view_real_unmap(struct clo_view_set *vs, void *addr, uint64_t npages, struct clo_range *shown)
 {
 	struct view_map *m = take(vs, addr, npages);
 
 	if (!m)
 		return -EINVAL;
+	*shown = m->r;
 	view_map_remove(m);
 	return 0;
 }
