@@ -46,30 +46,39 @@ CLO_API int clo_vm_get_attributes(struct clo_vm *vm, uint64_t gpa, uint64_t byte
 #define CLO_CONVERT_DRY_RUN    (1U << 1) /* all checks, no change */
 
 struct clo_convert {
-	uint32_t size;         /* sizeof(struct clo_convert) */
-	uint32_t flags;        /* CLO_CONVERT_* */
-	uint64_t gpa;          /* of the first page */
-	uint64_t bytes;        /* multiple of 4096, > 0 */
-	uint64_t wait_ns;      /* in place: wait at most so long for pins; 0 = do not wait */
-	uint64_t error_gpa;    /* out on failure: first page that could not be converted */
+	uint32_t size;      /* sizeof(struct clo_convert) */
+	uint32_t flags;     /* CLO_CONVERT_* */
+	uint64_t gpa;       /* of the first page */
+	uint64_t bytes;     /* multiple of 4096, > 0 */
+	uint64_t wait_ns;   /* in place: wait at most so long for pins; 0: not, UINT64_MAX: ever */
+	uint64_t error_gpa; /* out on failure: first page that could not be converted */
 	uint64_t error_offset; /* out on failure: its offset in the guest_memfd, if it has one */
 	char holder[32];       /* out on failure: who holds the pin, or which listener refused */
 };
 #define CLO_CONVERT_SIZE_VER0 80U
 /*
  * The engine's own conversion, both attribute owners: any range, over several memslots and huge
- * pages, all or nothing. With CLO_ATTR_OWNER_VM it frees the other backing; and a page that becomes
- * private reads as zeroes, also when the file had kept one there (it became shared without a
- * memslot, or by clo_vm_set_attributes()); to shared the VMM's memory is taken as it is. (A file
- * with CLO_GMEM_MMAP is both sides in one: its bytes stay.) DMA listeners are told to unmap before
- * to-private and to map after to-shared; when one refuses, everything is put back. Pages that have
- * the kind already are left alone; to shared, a gpa without memslot is no error. DRY_RUN makes the
- * checks that need nobody's consent. c is written on failure only. Disjoint ranges run in parallel;
- * memslot changes wait. -E2BIG, -EINVAL: size. -EINVAL: flags, alignment, empty, wrap, no private
- * memory; memslots show two parts of one huge page that do not touch: convert them one at a time.
- * -ENOENT: to private, and some page has no guest_memfd memslot. -EAGAIN: pinned. -ENOMEM.
- * -EHWPOISON, if a listener is to be told of it. Else what a listener returned. On failure stage-2
- * leaves may have to fault in again.
+ * pages, all or nothing. Pages that have the kind already are left alone; to shared, a gpa without
+ * memslot is no error. Disjoint ranges run in parallel.
+ *
+ * With CLO_ATTR_OWNER_VM it frees the other backing. A page that becomes private reads as zeroes,
+ * also when the file had kept one there (it became shared without a memslot, or by
+ * clo_vm_set_attributes()); to shared the VMM's memory is taken as it is. A file with CLO_GMEM_MMAP
+ * is both sides in one: its bytes stay.
+ *
+ * DMA listeners are told to unmap before to-private and to map after to-shared; when one refuses,
+ * everything is put back. DRY_RUN makes the checks that need nobody's consent.
+ *
+ * A pinned page cannot become private: -EAGAIN, or with wait_ns, wait for the pin. Nothing is held
+ * while waiting: listeners map again, other pins may come, memslots and files may go. When the pin
+ * in the way has gone the conversion starts over.
+ *
+ * c is written on failure only.
+ * -E2BIG, -EINVAL: size. -EINVAL: flags, alignment, empty, wrap, no private memory; memslots show
+ * two parts of one huge page that do not touch: convert them one at a time. -ENOENT: to private,
+ * and some page has no guest_memfd memslot. -EAGAIN: pinned. -ENOMEM. -EHWPOISON, if a listener is
+ * to be told of it. Else what a listener returned. On failure stage-2 leaves may have to fault in
+ * again.
  */
 CLO_API int clo_vm_convert(struct clo_vm *vm, struct clo_convert *c) CLO_CHECKED;
 

@@ -18,9 +18,11 @@ struct clo_dma_range {
 	uint64_t hva;
 };
 /*
- * A DMA user (VFIO container, vhost, ...). Callbacks run in the converting thread, inside the
- * conversion: they must not convert, punch or change memslots, and must not touch the pages. map
- * may pin with clo_gmem_pin_nowait (never clo_gmem_pin: that would wait for the conversion itself),
+ * A DMA user (VFIO container, vhost, ...). Callbacks run in the converting thread, with the pages
+ * locked against other conversions, holes and memslots; a slow one stops who needs these pages, and
+ * in map, vCPUs that fault nearby. They must not convert, punch, change memslots or listeners, and
+ * must not touch the pages. When a conversion waits for a pin they are called for each try. map may
+ * pin with clo_gmem_pin_nowait (never clo_gmem_pin: that would wait for the conversion itself),
  * unmap may unpin. The order among listeners is not promised.
  */
 struct clo_dma_listener {
@@ -34,7 +36,8 @@ struct clo_dma_listener {
 #define CLO_DMA_LISTENER_SIZE_VER0 40U
 /*
  * The struct is copied; its address is the listener's name for removal. Ranges that are shared
- * already are not told. Both calls wait for conversions in progress.
+ * already are not told. Both calls wait for conversions that have begun; those that begin later do
+ * not wait, and know the new list.
  * -E2BIG, -EINVAL: size. -EINVAL: reserved. -EEXIST: already there. -ENOMEM.
  */
 CLO_API int clo_vm_add_dma_listener(struct clo_vm *vm,

@@ -5,20 +5,12 @@
  * clo_vm_set_attributes (two backings), clo_vm_get_attributes, clo_vm_*_dma_listener. The steps
  * of both kinds, what each can fail with and what undoes it: docs/design/conversion.md.
  *
- * Check, then commit (D2). In place, to private:
+ * Check, then commit (D2): up to the commit everything can fail and is undone; the commit cannot.
+ * To shared the listeners' map comes after it, and when one refuses everything is turned back under
+ * the same locks. A leaf is zapped only for a reason (mail 4); without one it moves from one table
+ * to the other and no TLB is flushed.
  *
- * - Each of these can fail, and is undone: decode; range locks in order; attribute nodes
- *   reserved; DMA listeners unmap; the files' invalidation begins (no allocation lands any
- *   more); folios locked; pins checked; host views hidden.
- * - None of these can: the mmu's invalidation begins; leaves moved or zapped, one shoot-down;
- *   content policy; frames change state; attribute stored; the invalidations end.
- *
- * To shared the listeners' map comes last before the ends, and when one refuses everything is
- * turned back under the same locks. A leaf is zapped only for a reason (mail 4); without one it
- * moves from one table to the other and no TLB is flushed.
- *
- * Locks: listeners and memslots shared (ranks VM, SLOTS), range locks (GFNS or RANGE), then
- * folio locks. Disjoint ranges convert in parallel.
+ * Locks: GFNS and memslots shared, or RANGE, then folio locks. Disjoint ranges convert in parallel.
  */
 #ifndef CLO_CONV_CONV_H
 #define CLO_CONV_CONV_H

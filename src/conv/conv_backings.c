@@ -3,9 +3,13 @@
  * conv/conv_backings.c - the VM owns the attribute: a private page lives in the guest_memfd, a
  * shared one in the VMM's own memory.
  *
- * KVM_SET_MEMORY_ATTRIBUTES stores the attribute and zaps; the VMM frees the other side
- * (docs/design/conversion.md). The engine's own conversion does both in one locked step, so that no
- * page stays backed twice and none is freed that has just been converted back.
+ * KVM_SET_MEMORY_ATTRIBUTES stores the attribute and zaps; the VMM frees the other side, in a step
+ * of its own. The engine's own conversion does both in one locked step, so that no page stays
+ * backed twice and none is freed that has just been converted back.
+ *
+ * The lock of the gfns is held from the first look to the last page freed, and over the listeners'
+ * callbacks; it stops nobody but who converts the same pages. The memslots are only locked while
+ * they are looked at.
  */
 #include "conv_internal.h"
 
@@ -13,40 +17,131 @@
 #include <errno.h>
 #include <sys/mman.h>
 
-struct backings {
-	struct clo_vm *vm;
-	struct clo_range gfns;
-	bool to_private;
-	bool free_other;
-	struct clo_attr_reserve attr;
-	struct clo_split_reserve split;
-	struct conv_dma dma;
-};
-
-static struct clo_table *old_table(const struct backings *b)
+static struct clo_table *old_table(const struct conv *c)
 {
-	return b->vm->mmu.table[b->to_private ? CLO_SPACE_SHARED : CLO_SPACE_PRIVATE];
+	return c->vm->mmu.table[c->to_private ? CLO_SPACE_SHARED : CLO_SPACE_PRIVATE];
 }
 
-static struct clo_range table_range(const struct backings *b)
+static struct clo_range table_range(const struct conv *c)
 {
-	return clo_range_clip(b->gfns, clo_range(0, CLO_GFN_END));
+	return clo_range_clip(c->gfns, clo_range(0, CLO_GFN_END));
 }
 
-static int reserve(struct backings *b, bool tell_dma)
+/* With a reference: the file may be closed at any time. */
+static struct clo_gmem *get_gmem(const struct clo_slot *slot)
 {
-	int ret = clo_attr_prepare(b->vm->attr, b->gfns, &b->attr);
+	struct clo_gmem *g;
 
-	if (ret == 0 && tell_dma)
-		ret = conv_dma_collect_gfns(&b->dma, b->vm, b->gfns, b->to_private);
+	clo_rcu_read_lock();
+	g = clo_slot_gmem(slot);
+	if (g)
+		clo_gmem_get(g);
+	clo_rcu_read_unlock();
+	return g;
+}
+
+/* @index rounded out to huge pages, as far as they lie in what @slot binds. */
+static struct clo_range round_out(const struct clo_slot *slot, struct clo_range index,
+				  uint64_t block)
+{
+	uint64_t first = slot->gmem_index, end = first + clo_range_len(slot->gfns);
+	struct clo_range r =
+		clo_range(clo_align_down(index.start, block), clo_align_up(index.end, block));
+
+	return clo_range_clip(r, clo_range(first, end));
+}
+
+/*
+ * A huge page of the file is freed with the last of its private pages, so the range lock covers
+ * the whole of it: no other conversion makes the rest private between the look and the hole.
+ */
+static int widen_slot(void *arg, const struct clo_slot *slot, struct clo_range gfns)
+{
+	struct conv *c = arg;
+	struct clo_gmem *g = get_gmem(slot);
+	struct clo_range out, index = clo_range(clo_slot_index(slot, clo_gfn(gfns.start)),
+						clo_slot_index(slot, clo_gfn(gfns.end)));
+
+	if (!g)
+		return 0;
+	out = round_out(slot, index, 1ULL << clo_gmem_page_order(g));
+	clo_gmem_put(g);
+	if (gfns.start - (index.start - out.start) < c->locked.start)
+		c->locked.start = gfns.start - (index.start - out.start);
+	if (gfns.end + (out.end - index.end) > c->locked.end)
+		c->locked.end = gfns.end + (out.end - index.end);
+	return 0;
+}
+
+static int lock_gfns(struct conv *c)
+{
+	c->locked = c->gfns;
+	if (c->tell_dma && !c->to_private) {
+		clo_rcu_read_lock();
+		(void)clo_slots_for_each(c->vm->slots, 0, c->gfns, widen_slot, c);
+		clo_rcu_read_unlock();
+	}
+	if (!clo_broken(CLO_BREAK_RANGE_LOCK))
+		clo_rangelock_lock(&c->vm->ranges, c->locked, &c->hold);
+	return 0;
+}
+
+static void unlock_gfns(struct conv *c)
+{
+	if (!clo_broken(CLO_BREAK_RANGE_LOCK))
+		clo_rangelock_unlock(&c->vm->ranges, &c->hold);
+}
+
+static int reserve(struct conv *c)
+{
+	int ret = c->tell_dma ? conv_check_gfns(c) : 0;
+
+	if (ret)
+		return ret;
+	/* Nothing to do, nothing zapped: as KVM. */
+	if (clo_attr_range_is(c->vm->attr, c->gfns, c->to_private))
+		return CONV_NOTHING_TO_DO;
+	if (c->dry_run)
+		return 0;
+	ret = clo_attr_prepare(c->vm->attr, c->gfns, &c->attr);
+	return ret ? ret : conv_dma_collect_gfns(c);
+}
+
+static int tell_unmap(struct conv *c)
+{
+	return conv_dma_tell(c, false);
+}
+
+/* Again: a memslot may have gone while the listeners were told. */
+static int lock_slots(struct conv *c)
+{
+	int ret = 0;
+
+	clo_slots_lock_shared(c->vm->slots);
+	if (c->tell_dma)
+		ret = conv_check_gfns(c);
+	if (ret)
+		clo_slots_unlock(c->vm->slots);
 	return ret;
 }
 
-static void release(struct backings *b)
+static int stop_faults(struct conv *c)
 {
-	clo_attr_reserve_release(&b->attr);
-	clo_split_reserve_release(&b->split);
-	conv_dma_release(&b->dma);
+	clo_inval_begin(&c->vm->mmu.inval, c->gfns);
+	return 0;
+}
+
+static void go_on_faults(struct conv *c)
+{
+	clo_inval_end(&c->vm->mmu.inval, c->gfns);
+}
+
+/* Exact only now, when no fault can map a new huge leaf. */
+static int reserve_split(struct conv *c)
+{
+	struct clo_range r = table_range(c);
+
+	return clo_range_len(r) ? clo_table_split_prepare(old_table(c), r, &c->split) : 0;
 }
 
 /* The pieces of a split leaf take over its reverse map. */
@@ -72,33 +167,21 @@ static void split_added(void *arg, struct clo_gfn base, enum clo_level level, ui
 	(void)ret;
 }
 
-/* Inside the invalidation: leaves of the old kind go; huge ones that stick out are split first. */
-static void zap_old(struct backings *b)
+/* Leaves of the old kind go; huge ones that stick out are split first. */
+static void zap_old(struct conv *c)
 {
-	struct clo_range r = table_range(b);
+	struct clo_range r = table_range(c);
+
 	if (clo_range_len(r) == 0)
 		return;
-	clo_stat_add(&b->vm->zaps[CLO_ZAP_SPLIT_MERGE],
-		     clo_table_split_commit(old_table(b), r, &b->split, split_removed, split_added,
-					    b->vm));
-	(void)clo_vm_zap(b->vm, r, 1U << (b->to_private ? CLO_SPACE_SHARED : CLO_SPACE_PRIVATE),
+	clo_stat_add(&c->vm->zaps[CLO_ZAP_SPLIT_MERGE],
+		     clo_table_split_commit(old_table(c), r, &c->split, split_removed, split_added,
+					    c->vm));
+	(void)clo_vm_zap(c->vm, r, 1U << (c->to_private ? CLO_SPACE_SHARED : CLO_SPACE_PRIVATE),
 			 CLO_ZAP_HUGEPAGE);
 	/* Also when nothing was left to zap: a hole punched at the same time may have taken a leaf
 	 * and not have shot it down yet (table.h, the rule for changers). */
-	(void)clo_mmu_flush(&b->vm->mmu);
-}
-
-/* With a reference: the file may be closed at any time. */
-static struct clo_gmem *get_gmem(const struct clo_slot *slot)
-{
-	struct clo_gmem *g;
-
-	clo_rcu_read_lock();
-	g = clo_slot_gmem(slot);
-	if (g)
-		clo_gmem_get(g);
-	clo_rcu_read_unlock();
-	return g;
+	(void)clo_mmu_flush(&c->vm->mmu);
 }
 
 /* File pages of a part that becomes private: of an earlier time, see clo_gmem_renew(). */
@@ -120,61 +203,52 @@ static int renew_slot(void *arg, const struct clo_slot *slot, struct clo_range g
  * by KVM's call, which frees nothing; or they are in a huge page that others needed. The guest must
  * not meet bytes from before two conversions.
  */
-static void renew(const struct backings *b)
+static void renew(const struct conv *c)
 {
-	for (uint64_t at = b->gfns.start; at < b->gfns.end;) {
+	for (uint64_t at = c->gfns.start; at < c->gfns.end;) {
 		bool is_private;
-		struct clo_range run = clo_attr_run(b->vm->attr, at, b->gfns.end, &is_private);
+		struct clo_range run = clo_attr_run(c->vm->attr, at, c->gfns.end, &is_private);
 
 		at = run.end;
 		if (!is_private)
-			(void)clo_slots_for_each(b->vm->slots, 0, run, renew_slot, NULL);
+			(void)clo_slots_for_each(c->vm->slots, 0, run, renew_slot, NULL);
 	}
+}
+
+static int commit(struct conv *c)
+{
+	zap_old(c);
+	if (c->tell_dma && c->to_private)
+		renew(c);
+	conv_holes_follow(c->vm, NULL, c->vm->attr, c->gfns, c->to_private);
+	clo_attr_commit(c->vm->attr, c->gfns, c->to_private, &c->attr);
+	clo_note("convert: attribute stored, private", c->to_private);
+	return 0;
 }
 
 /* A listener has refused: the old attribute again. What was zapped faults in again. */
-static void turn_back(struct backings *b)
+static void turn_back(struct conv *c)
 {
 	if (clo_broken(CLO_BREAK_UNDO))
 		return;
-	(void)clo_vm_zap(b->vm, b->gfns, CLO_SPACES_ALL, CLO_ZAP_HUGEPAGE);
-	(void)clo_mmu_flush(&b->vm->mmu);
-	for (unsigned i = 0; i < b->dma.run_count; i++)
-		conv_holes_follow(b->vm, NULL, b->vm->attr, b->dma.runs[i].pages, true);
-	conv_dma_restore_attr(&b->dma, !b->to_private);
+	(void)clo_vm_zap(c->vm, c->gfns, CLO_SPACES_ALL, CLO_ZAP_HUGEPAGE);
+	(void)clo_mmu_flush(&c->vm->mmu);
+	for (unsigned i = 0; i < c->dma.run_count; i++)
+		conv_holes_follow(c->vm, NULL, c->vm->attr, c->dma.runs[i].pages, true);
+	conv_dma_restore_attr(&c->dma, !c->to_private);
 }
 
-static int change(struct backings *b, char *who, size_t who_size)
+static int tell_map(struct conv *c)
 {
-	struct clo_range r = table_range(b);
-	int ret = 0;
+	int ret;
 
-	if (b->to_private) {
-		ret = conv_dma_tell(b->vm, &b->dma, false, who, who_size);
-		if (ret)
-			return ret;
-	}
-	clo_inval_begin(&b->vm->mmu.inval, b->gfns);
-	/* Exact only now, when no fault can map a new huge leaf. */
-	if (clo_range_len(r))
-		ret = clo_table_split_prepare(old_table(b), r, &b->split);
-	if (ret) {
-		if (b->to_private)
-			conv_dma_take_back(b->vm, &b->dma, true);
-	} else {
-		zap_old(b);
-		if (b->to_private && b->free_other)
-			renew(b);
-		conv_holes_follow(b->vm, NULL, b->vm->attr, b->gfns, b->to_private);
-		clo_attr_commit(b->vm->attr, b->gfns, b->to_private, &b->attr);
-		clo_note("convert: attribute stored, private", b->to_private);
-		if (!b->to_private) {
-			ret = conv_dma_tell(b->vm, &b->dma, true, who, who_size);
-			if (ret)
-				turn_back(b);
-		}
-	}
-	clo_inval_end(&b->vm->mmu.inval, b->gfns);
+	if (c->dma.range_count == 0)
+		return 0;
+	clo_slots_unlock(c->vm->slots);
+	ret = conv_dma_tell(c, true);
+	if (ret)
+		conv_dma_take_back(c);
+	clo_slots_lock_shared(c->vm->slots);
 	return ret;
 }
 
@@ -195,41 +269,11 @@ static int free_user(void *arg, const struct clo_slot *slot, struct clo_range gf
 	return 0;
 }
 
-/* @index rounded out to huge pages, as far as they lie in what @slot binds. */
-static struct clo_range round_out(const struct clo_slot *slot, struct clo_range index,
-				  uint64_t block)
+/* Shared, and no other conversion can make it private before the hole. */
+static bool stays_shared(const struct conv *c, struct clo_range gfns)
 {
-	uint64_t first = slot->gmem_index, end = first + clo_range_len(slot->gfns);
-	struct clo_range r =
-		clo_range(clo_align_down(index.start, block), clo_align_up(index.end, block));
-
-	return clo_range_clip(r, clo_range(first, end));
-}
-
-struct widen {
-	struct clo_range gfns;
-};
-
-/*
- * A huge page of the file is freed with the last of its private pages, so the range lock covers
- * the whole of it: no other conversion makes the rest private between the look and the hole.
- */
-static int widen_slot(void *arg, const struct clo_slot *slot, struct clo_range gfns)
-{
-	struct widen *w = arg;
-	struct clo_gmem *g = get_gmem(slot);
-	struct clo_range out, index = clo_range(clo_slot_index(slot, clo_gfn(gfns.start)),
-						clo_slot_index(slot, clo_gfn(gfns.end)));
-
-	if (!g)
-		return 0;
-	out = round_out(slot, index, 1ULL << clo_gmem_page_order(g));
-	clo_gmem_put(g);
-	if (gfns.start - (index.start - out.start) < w->gfns.start)
-		w->gfns.start = gfns.start - (index.start - out.start);
-	if (gfns.end + (out.end - index.end) > w->gfns.end)
-		w->gfns.end = gfns.end + (out.end - index.end);
-	return 0;
+	return gfns.start >= c->locked.start && gfns.end <= c->locked.end &&
+	       clo_attr_range_is(c->vm->attr, gfns, false);
 }
 
 /*
@@ -239,7 +283,7 @@ static int widen_slot(void *arg, const struct clo_slot *slot, struct clo_range g
  */
 static int free_gmem(void *arg, const struct clo_slot *slot, struct clo_range gfns)
 {
-	struct clo_vm *vm = arg;
+	const struct conv *c = arg;
 	struct clo_gmem *g = slot->flags & CLO_MEMSLOT_GMEM_ONLY ? NULL : get_gmem(slot);
 	struct clo_range index =
 		clo_range(clo_slot_index(slot, clo_gfn(gfns.start)),
@@ -255,10 +299,9 @@ static int free_gmem(void *arg, const struct clo_slot *slot, struct clo_range gf
 	hole = clo_range(clo_align_down(index.start, block), clo_align_up(index.end, block));
 	out = round_out(slot, index, block);
 	if (out.start != hole.start ||
-	    !clo_attr_range_is(vm->attr, clo_range(out.start + delta, index.start + delta), false))
+	    !stays_shared(c, clo_range(out.start + delta, index.start + delta)))
 		hole.start += block;
-	if (out.end != hole.end ||
-	    !clo_attr_range_is(vm->attr, clo_range(index.end + delta, out.end + delta), false))
+	if (out.end != hole.end || !stays_shared(c, clo_range(index.end + delta, out.end + delta)))
 		hole.end -= block;
 	/* What cannot be freed stays, and the leak report tells. */
 	if (hole.start < hole.end)
@@ -270,33 +313,30 @@ static int free_gmem(void *arg, const struct clo_slot *slot, struct clo_range gf
 	return 0;
 }
 
-int conv_backings(struct clo_vm *vm, struct clo_range gfns, bool to_private, bool free_other,
-		  char *who, size_t who_size)
+/* Still with the gfns: a conversion back must not lose its new pages. */
+static void free_other(struct conv *c)
 {
-	struct backings b = {
-		.vm = vm, .gfns = gfns, .to_private = to_private, .free_other = free_other
-	};
-	struct widen w = { .gfns = gfns };
-	struct clo_rangelock_hold hold;
-	bool locked = !clo_broken(CLO_BREAK_RANGE_LOCK);
-	int ret = 0;
+	if (c->done && c->tell_dma)
+		(void)clo_slots_for_each(c->vm->slots, 0, c->gfns,
+					 c->to_private ? free_user : free_gmem, c);
+	clo_slots_unlock(c->vm->slots);
+}
 
-	if (free_other && !to_private)
-		(void)clo_slots_for_each(vm->slots, 0, gfns, widen_slot, &w);
-	if (locked)
-		clo_rangelock_lock(&vm->ranges, w.gfns, &hold);
-	/* Nothing to do, nothing zapped: as KVM. */
-	if (!clo_attr_range_is(vm->attr, gfns, to_private)) {
-		ret = reserve(&b, free_other);
-		if (ret == 0)
-			ret = change(&b, who, who_size);
-		/* Still under the range lock: a conversion back must not lose its new pages. */
-		if (ret == 0 && free_other)
-			(void)clo_slots_for_each(vm->slots, 0, gfns,
-						 to_private ? free_user : free_gmem, vm);
-		release(&b);
-	}
-	if (locked)
-		clo_rangelock_unlock(&vm->ranges, &hold);
-	return ret;
+/* clang-format off */
+static const struct conv_step steps[CONV_PHASES] = {
+	[CONV_LISTENING] = { CONV_IF_TOLD, conv_listeners_enter, NULL, conv_listeners_leave },
+	[CONV_RANGED]    = { 0, lock_gfns, NULL, unlock_gfns },
+	[CONV_RESERVED]  = { 0, reserve, NULL, NULL },
+	[CONV_UNMAPPED]  = { CONV_IF_TOLD | CONV_IF_PRIVATE, tell_unmap, conv_dma_take_back, NULL },
+	[CONV_SLOTTED]   = { 0, lock_slots, NULL, free_other },
+	[CONV_STOPPED]   = { 0, stop_faults, NULL, go_on_faults },
+	[CONV_LOCKED]    = { 0, reserve_split, NULL, NULL },
+	[CONV_COMMITTED] = { 0, commit, turn_back, NULL },
+	[CONV_MAPPED]    = { CONV_IF_TOLD | CONV_IF_SHARED, tell_map, NULL, NULL },
+};
+/* clang-format on */
+
+int conv_backings(struct conv *c)
+{
+	return conv_run(c, steps, c->dry_run ? CONV_RESERVED : CONV_PHASES - 1);
 }

@@ -1,21 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * conv/conv_dma.c - DMA listeners: unmap before to-private, map after to-shared, roll back when one
- * refuses, as VFIO does when it is out of mappings.
- *
- * They are told only of runs that really change kind. The list is under dma_lock, which every
- * conversion holds shared.
+ * refuses. They are told only of runs that really change kind.
  */
 #include "conv_internal.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
-
-static bool dma_any(const struct clo_vm *vm)
-{
-	return vm->listeners != NULL;
-}
 
 static void *append(void *array, unsigned count, size_t each, void **grown)
 {
@@ -98,7 +90,7 @@ static void collect_gfns(void *arg, struct clo_range index, struct clo_range gfn
 
 int conv_dma_collect_inplace(struct conv *c)
 {
-	for (unsigned i = 0; c->tell_dma && dma_any(c->vm) && i < c->seg_count; i++) {
+	for (unsigned i = 0; c->dma.listener_count && i < c->seg_count; i++) {
 		struct conv_seg *seg = &c->segs[i];
 		struct clo_attr *attr = clo_gmem_attr(seg->g);
 
@@ -137,22 +129,21 @@ static int collect_slot(void *arg, const struct clo_slot *slot, struct clo_range
 	return r.gmem || r.hva ? add_range(arg, r) : 0;
 }
 
-int conv_dma_collect_gfns(struct conv_dma *d, struct clo_vm *vm, struct clo_range gfns,
-			  bool to_private)
+int conv_dma_collect_gfns(struct conv *c)
 {
-	for (uint64_t at = gfns.start; dma_any(vm) && at < gfns.end;) {
+	for (uint64_t at = c->gfns.start; c->dma.listener_count && at < c->gfns.end;) {
 		bool is_private;
-		struct clo_range run = clo_attr_run(vm->attr, at, gfns.end, &is_private);
+		struct clo_range run = clo_attr_run(c->vm->attr, at, c->gfns.end, &is_private);
 		int ret;
 
 		at = run.end;
-		if (is_private == to_private)
+		if (is_private == c->to_private)
 			continue;
-		ret = add_run(d, vm->attr, run);
+		ret = add_run(&c->dma, c->vm->attr, run);
 		/* A file that is closed now stays until it has its reference. */
 		clo_rcu_read_lock();
 		if (ret == 0)
-			ret = clo_slots_for_each(vm->slots, 0, run, collect_slot, d);
+			ret = clo_slots_for_each(c->vm->slots, 0, run, collect_slot, &c->dma);
 		clo_rcu_read_unlock();
 		if (ret)
 			return ret;
@@ -170,6 +161,7 @@ void conv_dma_release(struct conv_dma *d)
 	}
 	clo_free(d->runs);
 	clo_free(d->ranges);
+	clo_free(d->listeners);
 }
 
 void conv_dma_restore_attr(struct conv_dma *d, bool is_private)
@@ -188,93 +180,34 @@ static int tell(const struct clo_dma_listener *l, const struct clo_dma_range *r,
 	return ret > 0 ? -EIO : ret; /* no errno, but no consent either */
 }
 
-/* Tell the opposite of @map for the first @ranges ranges to @l. */
-static void take_back(struct clo_vm *vm, const struct clo_dma_listener *l, const struct conv_dma *d,
-		      unsigned ranges, bool map)
+int conv_dma_tell(struct conv *c, bool map)
 {
-	while (ranges-- > 0) {
-		if (tell(l, &d->ranges[ranges], !map))
-			clo_stat_add(&vm->undo_failures, 1);
-	}
-}
+	struct conv_dma *d = &c->dma;
+	uint64_t pairs = (uint64_t)d->listener_count * d->range_count;
 
-int conv_dma_tell(struct clo_vm *vm, const struct conv_dma *d, bool map, char *who, size_t who_size)
-{
-	for (struct clo_vm_listener *e = vm->listeners; e; e = e->next) {
-		for (unsigned i = 0; i < d->range_count; i++) {
-			int ret = tell(&e->l, &d->ranges[i], map);
+	d->told_map = map;
+	for (d->told = 0; d->told < pairs; d->told++) {
+		const struct clo_dma_listener *l = d->listeners[d->told / d->range_count];
+		int ret = tell(l, &d->ranges[d->told % d->range_count], map);
 
-			if (ret == 0)
-				continue;
-			snprintf(who, who_size, "%s", e->l.name ? e->l.name : "");
-			if (clo_broken(CLO_BREAK_UNDO))
-				return ret;
-			take_back(vm, &e->l, d, i, map);
-			for (struct clo_vm_listener *before = vm->listeners; before != e;
-			     before = before->next)
-				take_back(vm, &before->l, d, d->range_count, map);
+		if (ret) {
+			snprintf(c->holder, sizeof(c->holder), "%s", l->name ? l->name : "");
 			return ret;
 		}
 	}
 	return 0;
 }
 
-void conv_dma_take_back(struct clo_vm *vm, const struct conv_dma *d, bool map)
+void conv_dma_take_back(struct conv *c)
 {
+	struct conv_dma *d = &c->dma;
+
 	if (clo_broken(CLO_BREAK_UNDO))
 		return;
-	for (struct clo_vm_listener *e = vm->listeners; e; e = e->next)
-		take_back(vm, &e->l, d, d->range_count, !map);
-}
+	while (d->told > 0) {
+		const struct clo_dma_listener *l = d->listeners[--d->told / d->range_count];
 
-int clo_vm_add_dma_listener(struct clo_vm *vm, const struct clo_dma_listener *l)
-{
-	struct clo_vm_listener *e;
-	int ret;
-
-	if (clo_forked(vm->fork_gen))
-		return -EIO;
-	e = clo_alloc(sizeof(*e));
-	if (!e)
-		return -ENOMEM;
-	e->id = l;
-	ret = clo_struct_in(&e->l, sizeof(e->l), l, CLO_DMA_LISTENER_SIZE_VER0);
-	if (ret == 0 && e->l.reserved != 0)
-		ret = -EINVAL;
-	if (ret) {
-		clo_free(e);
-		return ret;
+		if (tell(l, &d->ranges[d->told % d->range_count], !d->told_map))
+			clo_stat_add(&c->vm->undo_failures, 1);
 	}
-	clo_rwlock_wrlock(&vm->dma_lock);
-	for (struct clo_vm_listener *x = vm->listeners; x; x = x->next) {
-		if (x->id == l)
-			ret = -EEXIST;
-	}
-	if (ret == 0) {
-		e->next = vm->listeners;
-		vm->listeners = e;
-	}
-	clo_rwlock_unlock(&vm->dma_lock);
-	if (ret)
-		clo_free(e);
-	return ret;
-}
-
-int clo_vm_remove_dma_listener(struct clo_vm *vm, const struct clo_dma_listener *l)
-{
-	struct clo_vm_listener *gone = NULL;
-
-	if (clo_forked(vm->fork_gen))
-		return -EIO;
-	clo_rwlock_wrlock(&vm->dma_lock);
-	for (struct clo_vm_listener **p = &vm->listeners; *p; p = &(*p)->next) {
-		if ((*p)->id == l) {
-			gone = *p;
-			*p = gone->next;
-			break;
-		}
-	}
-	clo_rwlock_unlock(&vm->dma_lock);
-	clo_free(gone);
-	return gone ? 0 : -ENOENT;
 }

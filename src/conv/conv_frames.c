@@ -119,12 +119,17 @@ static void unmake_all(struct conv_seg *seg)
 	}
 }
 
+void conv_frames_drop(struct conv_seg *seg)
+{
+	FOR_EACH_MARKED (seg, index)
+		mark(seg, index, false);
+}
+
 void conv_frames_forget(struct conv_seg *seg)
 {
 	unmake_all(seg);
 	conv_frames_unlock(seg);
-	FOR_EACH_MARKED (seg, index)
-		mark(seg, index, false);
+	conv_frames_drop(seg);
 }
 
 int conv_frames_make_room(struct conv_seg *seg)
@@ -223,10 +228,8 @@ int conv_frames_lock(struct conv *c, struct conv_seg *seg)
 	     clo_gmem_next_frame(seg->g, &index, seg->index.end, &pfn);) {
 		int ret = take_folio(c, seg, pfn, &index);
 
-		if (ret) {
-			conv_frames_forget(seg);
+		if (ret)
 			return ret;
-		}
 	}
 	return 0;
 }
@@ -391,6 +394,7 @@ void conv_frames_revert(struct conv_seg *seg)
 			clo_page_set_direct(db, pfn, false);
 	}
 	conv_frames_unlock(seg);
+	conv_frames_drop(seg);
 }
 
 void conv_frames_tell_inaccessible(struct conv *c, struct conv_seg *seg)

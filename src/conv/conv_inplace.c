@@ -3,30 +3,31 @@
  * conv/conv_inplace.c - the file owns the attribute: the same frame is shared, then private, then
  * shared.
  *
- * All that can fail comes before conv_stage2_begin(), but for a DMA listener that refuses to map
- * pages that have become shared: the device can only be asked then. For that case everything needed
- * to turn back was set aside before (conv_dma, conv_frames_save_room), the range stays locked, and
- * vCPUs and host touches wait on the invalidation until the answer is there.
+ * All that can fail comes before the commit, but for a DMA listener that refuses to map pages that
+ * have become shared: the device can only be asked then. For that case everything needed to turn
+ * back was set aside before (conv_dma, conv_frames_save_room), the range stays locked, and vCPUs
+ * and host touches wait on the invalidation until the answer is there.
+ *
+ * Who waits for a pin holds nothing: the conversion goes all the way down and is begun anew, see
+ * clo_vm_convert().
  */
 #include "conv_internal.h"
 
 #include <errno.h>
 
-static void gmem_begin(struct conv *c)
+static bool is_noop(struct conv *c)
 {
-	for (unsigned i = 0; i < c->seg_count; i++)
-		clo_inval_begin(clo_gmem_inval(c->segs[i].g), c->segs[i].work);
-}
-
-static void gmem_end(struct conv *c)
-{
-	for (unsigned i = 0; i < c->seg_count; i++)
-		clo_inval_end(clo_gmem_inval(c->segs[i].g), c->segs[i].work);
+	for (unsigned i = 0; i < c->seg_count; i++) {
+		if (!clo_attr_range_is(clo_gmem_attr(c->segs[i].g), c->segs[i].index,
+				       c->to_private))
+			return false;
+	}
+	return true;
 }
 
 static int reserve(struct conv *c)
 {
-	int ret = 0;
+	int ret = is_noop(c) ? CONV_NOTHING_TO_DO : 0;
 
 	for (unsigned i = 0; i < c->seg_count && ret == 0; i++) {
 		struct conv_seg *seg = &c->segs[i];
@@ -48,6 +49,45 @@ static int reserve(struct conv *c)
 			ret = conv_frames_make_room(seg);
 	}
 	return ret;
+}
+
+static int tell_unmap(struct conv *c)
+{
+	return conv_dma_tell(c, false);
+}
+
+/* From here on no folio is made in the range. */
+static int stop_files(struct conv *c)
+{
+	for (unsigned i = 0; i < c->seg_count; i++)
+		clo_inval_begin(clo_gmem_inval(c->segs[i].g), c->segs[i].work);
+	return 0;
+}
+
+static void go_on_files(struct conv *c)
+{
+	for (unsigned i = 0; i < c->seg_count; i++)
+		clo_inval_end(clo_gmem_inval(c->segs[i].g), c->segs[i].work);
+}
+
+static int lock_frames(struct conv *c)
+{
+	int ret = 0;
+
+	for (unsigned i = 0; i < c->seg_count && ret == 0; i++)
+		ret = conv_frames_lock(c, &c->segs[i]);
+	if (ret) {
+		c->is_pinned = true;
+		c->ticket = clo_gmem_blame(c->err_gmem, c->err_index, c->holder, sizeof(c->holder));
+	}
+	return ret;
+}
+
+/* Also what make() has made. */
+static void forget_frames(struct conv *c)
+{
+	for (unsigned i = 0; i < c->seg_count; i++)
+		conv_frames_forget(&c->segs[i]);
 }
 
 static struct conv_seg *seg_of_run(struct conv *c, const struct conv_run *run)
@@ -75,61 +115,26 @@ static int make_missing(struct conv *c)
 	return 0;
 }
 
-static void forget_frames(struct conv *c)
+static int make_save_room(struct conv *c)
 {
-	for (unsigned i = 0; i < c->seg_count; i++)
-		conv_frames_forget(&c->segs[i]);
-}
-
-static int lock_frames(struct conv *c)
-{
+	if (c->dma.range_count == 0)
+		return 0;
 	for (unsigned i = 0; i < c->seg_count; i++) {
-		int ret = conv_frames_lock(c, &c->segs[i]);
+		int ret = c->segs[i].zero ? conv_frames_save_room(&c->segs[i]) : 0;
 
 		if (ret) {
-			while (i-- > 0)
-				conv_frames_forget(&c->segs[i]);
+			conv_fail_at(c, c->segs[i].g, c->segs[i].index.start);
 			return ret;
 		}
 	}
 	return 0;
 }
 
-/* Until somebody has unpinned a page of the blamed file since the check. False: time is up. */
-static bool wait_unpin(struct conv *c, uint64_t deadline)
+static int make(struct conv *c)
 {
-	for (unsigned i = 0; i < c->seg_count; i++) {
-		if (c->segs[i].g == c->err_gmem)
-			return clo_gmem_wait_unpin(c->err_gmem, c->segs[i].unpins, deadline);
-	}
-	return false;
-}
+	int ret = make_missing(c);
 
-/* Begin the files' invalidation and collect the folios; wait for pins as long as the caller allows.
- * On failure neither is held. */
-static int collect_frames(struct conv *c)
-{
-	uint64_t now = clo_now_ns();
-	/* UINT64_MAX and the like: for ever. */
-	uint64_t deadline = c->wait_ns < UINT64_MAX - now ? now + c->wait_ns : UINT64_MAX;
-
-	for (;;) {
-		int ret;
-
-		/* Before the check, so that an unpin after it is not missed. */
-		for (unsigned i = 0; i < c->seg_count; i++)
-			c->segs[i].unpins = clo_gmem_unpin_count(c->segs[i].g);
-		gmem_begin(c);
-		ret = lock_frames(c);
-		if (ret == 0)
-			return 0;
-		gmem_end(c);
-		if (ret != -EAGAIN || c->wait_ns == 0 || !wait_unpin(c, deadline)) {
-			(void)clo_gmem_pin_holder(c->err_gmem, c->err_index, c->holder,
-						  sizeof(c->holder));
-			return ret;
-		}
-	}
+	return ret ? ret : make_save_room(c);
 }
 
 /* Views of the pages of @seg that are shared by its attribute now. */
@@ -152,23 +157,31 @@ static int hide(struct conv *c)
 {
 	if (clo_broken(CLO_BREAK_VIEW_ZAP))
 		return 0;
-	for (unsigned i = 0; i < c->seg_count; i++) {
-		struct clo_view_set *views = clo_gmem_views(c->segs[i].g);
-		int ret = views ? clo_view_hide(views, c->segs[i].index) : 0;
+	for (; c->hidden < c->seg_count; c->hidden++) {
+		struct conv_seg *seg = &c->segs[c->hidden];
+		struct clo_view_set *views = clo_gmem_views(seg->g);
+		/* When it fails it has hidden nothing. */
+		int ret = views ? clo_view_hide(views, seg->index) : 0;
 
 		if (ret) {
-			conv_fail_at(c, c->segs[i].g, c->segs[i].index.start);
-			while (i-- > 0)
-				show_shared(&c->segs[i]);
+			conv_fail_at(c, seg->g, seg->index.start);
 			return ret;
 		}
 	}
 	return 0;
 }
 
-/* The change itself: cannot fail. Inside both invalidations (files, mmu), all folios locked. */
-static void commit(struct conv *c)
+static void show_hidden(struct conv *c)
 {
+	while (c->hidden > 0)
+		show_shared(&c->segs[--c->hidden]);
+}
+
+/* The change itself: cannot fail. Inside the invalidation of the files, all folios locked, and in
+ * that of the mmu, which only commit_end() ends. */
+static int commit(struct conv *c)
+{
+	conv_stage2_begin(c);
 	clo_note("convert: checked, folios locked; to private", c->to_private);
 	conv_stage2_commit(c);
 	for (unsigned i = 0; i < c->seg_count; i++) {
@@ -185,6 +198,7 @@ static void commit(struct conv *c)
 		conv_frames_unlock(seg);
 		clo_note("convert: stored, first file page", seg->index.start);
 	}
+	return 0;
 }
 
 /*
@@ -203,47 +217,6 @@ static void merge(struct conv *c)
 	}
 }
 
-static int to_private(struct conv *c)
-{
-	int ret = conv_dma_tell(c->vm, &c->dma, false, c->holder, sizeof(c->holder));
-
-	if (ret)
-		return ret;
-	ret = collect_frames(c);
-	if (ret == 0) {
-		ret = hide(c);
-		if (ret) {
-			forget_frames(c);
-			gmem_end(c);
-		}
-	}
-	if (ret) {
-		conv_dma_take_back(c->vm, &c->dma, true);
-		return ret;
-	}
-	conv_stage2_begin(c);
-	commit(c);
-	merge(c);
-	conv_stage2_end(c);
-	gmem_end(c);
-	return 0;
-}
-
-static int make_save_room(struct conv *c)
-{
-	if (c->dma.range_count == 0)
-		return 0;
-	for (unsigned i = 0; i < c->seg_count; i++) {
-		int ret = c->segs[i].zero ? conv_frames_save_room(&c->segs[i]) : 0;
-
-		if (ret) {
-			conv_fail_at(c, c->segs[i].g, c->segs[i].index.start);
-			return ret;
-		}
-	}
-	return 0;
-}
-
 /*
  * A listener has refused the shared pages: private again, with their bytes. The leaves are not put
  * back; they fault in again. Where a listener keeps a pin though it was told to unmap, the pages
@@ -253,8 +226,6 @@ static void turn_back(struct conv *c)
 {
 	unsigned locked = 0;
 
-	if (clo_broken(CLO_BREAK_UNDO))
-		return;
 	while (locked < c->seg_count && conv_frames_relock(&c->segs[locked]))
 		locked++;
 	if (locked < c->seg_count) {
@@ -274,68 +245,54 @@ static void turn_back(struct conv *c)
 	conv_dma_restore_attr(&c->dma, true);
 }
 
-static int to_shared(struct conv *c)
+/* The collection is of folios that commit() or turn_back() has unlocked. */
+static void uncommit(struct conv *c)
 {
-	int ret = collect_frames(c);
-
-	if (ret)
-		return ret;
-	ret = make_missing(c);
-	if (ret == 0)
-		ret = make_save_room(c);
-	if (ret) {
-		forget_frames(c);
-		gmem_end(c);
-		return ret;
-	}
-	conv_stage2_begin(c);
-	commit(c);
-	/* The host's views are still closed, and faults wait: until the listeners have agreed
-	 * nothing new can be seen by anyone. */
-	ret = conv_dma_tell(c->vm, &c->dma, true, c->holder, sizeof(c->holder));
-	if (ret) {
+	if (!clo_broken(CLO_BREAK_UNDO))
 		turn_back(c);
-		merge(c);
-	}
 	for (unsigned i = 0; i < c->seg_count; i++)
+		conv_frames_drop(&c->segs[i]);
+}
+
+static void commit_end(struct conv *c)
+{
+	if (c->to_private || !c->done)
+		merge(c);
+	for (unsigned i = 0; !c->to_private && i < c->seg_count; i++)
 		show_shared(&c->segs[i]);
 	conv_stage2_end(c);
-	gmem_end(c);
-	return ret;
 }
 
-static int dry_run(struct conv *c)
+/* The host's views are still closed, and faults wait: until the listeners have agreed nothing new
+ * can be seen by anyone. */
+static int tell_map(struct conv *c)
 {
-	int ret = collect_frames(c);
-
-	if (ret)
-		return ret;
-	forget_frames(c);
-	gmem_end(c);
-	return 0;
+	return conv_dma_tell(c, true);
 }
+
+/* clang-format off */
+static const struct conv_step steps[CONV_PHASES] = {
+	[CONV_LISTENING] = { CONV_IF_TOLD, conv_listeners_enter, NULL, conv_listeners_leave },
+	[CONV_RANGED]    = { 0, conv_lock_parts, NULL, conv_unlock_ranges },
+	[CONV_RESERVED]  = { 0, reserve, NULL, NULL },
+	[CONV_UNMAPPED]  = { CONV_IF_TOLD | CONV_IF_PRIVATE, tell_unmap, conv_dma_take_back, NULL },
+	[CONV_STOPPED]   = { 0, stop_files, NULL, go_on_files },
+	[CONV_LOCKED]    = { 0, lock_frames, forget_frames, NULL },
+	[CONV_MADE]      = { CONV_IF_SHARED, make, NULL, NULL },
+	[CONV_HIDDEN]    = { CONV_IF_PRIVATE, hide, show_hidden, NULL },
+	[CONV_COMMITTED] = { 0, commit, uncommit, commit_end },
+	[CONV_MAPPED]    = { CONV_IF_TOLD | CONV_IF_SHARED, tell_map, conv_dma_take_back, NULL },
+};
+/* clang-format on */
 
 int conv_inplace(struct conv *c)
 {
-	int ret = conv_join_segs(c);
-
-	if (ret)
-		return ret;
-	conv_lock_ranges(c);
-	if (!conv_is_noop(c)) {
-		ret = reserve(c);
-		if (ret == 0)
-			ret = c->dry_run      ? dry_run(c)
-			      : c->to_private ? to_private(c)
-					      : to_shared(c);
-	}
-	conv_unlock_ranges(c);
-	return ret;
+	return conv_run(c, steps, c->dry_run ? CONV_LOCKED : CONV_PHASES - 1);
 }
 
 void conv_settle(struct conv *c)
 {
-	for (unsigned i = 0; !c->to_private && !c->dry_run && i < c->seg_count; i++) {
+	for (unsigned i = 0; c->done && !c->to_private && i < c->seg_count; i++) {
 		struct clo_view_set *views = clo_gmem_views(c->segs[i].g);
 
 		/* What it could not map is mapped by the next call, or stays unreachable: never a

@@ -404,5 +404,6 @@ TEST(every_allocation_fails_once_with_listeners)
 	starve(in_place, false);
 	starve((struct eng_config){ 0 }, true);
 	starve((struct eng_config){ 0 }, false);
-	(void)zero;
+	starve(zero, true);
+	starve(zero, false);
 }

@@ -205,8 +205,7 @@ static uint32_t checks(struct clo_gmem *g)
 	return (uint32_t)(clo_a64_get(&clo_gmem_inval(g)->any) >> 32);
 }
 
-/* As soon as the conversion has checked the pin once (it holds the invalidation for that moment,
- * and the range all the time). */
+/* As soon as the conversion has checked the pin once. */
 static void *unpin_thread(void *arg)
 {
 	struct unpinner *u = arg;

@@ -131,6 +131,7 @@ void clo_gmem_release(struct clo_gmem *g)
 	gmem_bindings_orphan(g);
 	clo_inval_end(&g->inval, all);
 	clo_rangelock_unlock(&g->ranges, &hold);
+	gmem_wake_blamers(g);
 	/* Faults that took the file from a binding are over before the reference goes. */
 	clo_rcu_synchronize();
 	clo_gmem_put(g);

@@ -211,11 +211,13 @@ void clo_gmem_unmake(struct clo_gmem *g, uint64_t index, struct clo_pfn pfn);
 /* Some holder of a pin on @index, copied to @name; false when none. */
 bool clo_gmem_pin_holder(struct clo_gmem *g, uint64_t index, char *name, size_t size);
 /*
- * Wait until the number of unpins has moved past @seen or @deadline_ns (clo_now_ns) has come; false
- * = timed out. Take @seen (clo_gmem_unpin_count) before looking for pins.
+ * Page @index was found pinned: copies the name of a holder to @name and remembers that somebody
+ * waits for this pin. The ticket is for clo_gmem_wait_blamed(), which waits, with nothing held but
+ * a reference, until such a pin has gone, or the file was closed; false: @deadline_ns (clo_now_ns)
+ * has come. Other unpins wake nobody. Then look again: there may be another pin.
  */
-uint64_t clo_gmem_unpin_count(struct clo_gmem *g);
-bool clo_gmem_wait_unpin(struct clo_gmem *g, uint64_t seen, uint64_t deadline_ns);
+uint64_t clo_gmem_blame(struct clo_gmem *g, uint64_t index, char *name, size_t size);
+bool clo_gmem_wait_blamed(struct clo_gmem *g, uint64_t ticket, uint64_t deadline_ns);
 
 /* Frames and pins as they are now (a walk), and counts since creation. */
 struct clo_gmem_stats {

@@ -42,8 +42,9 @@ struct clo_gmem {
 
 	struct clo_mutex pin_lock; /* rank LEAF */
 	struct clo_cond unpinned;
-	struct clo_gmem_pin *pins;  /* [pin_lock] */
-	struct clo_a64 unpin_count; /* [pin_lock to write] */
+	struct clo_gmem_pin *pins; /* [pin_lock] */
+	uint64_t blamed_gone;      /* [pin_lock] blamed pins that have ended */
+	bool blame_next;           /* [pin_lock] a pin was blamed that is not on the list */
 
 	struct clo_stat zeroed, prepared, splits, merges, punched, punched_pinned;
 };
@@ -102,6 +103,9 @@ int gmem_folio_hold(struct clo_gmem *g, uint64_t index, bool is_private,
 /* Zeroed if it is not up to date; *fresh tells, and the caller sets the flag when nothing else can
  * fail. -EHWPOISON; -EAGAIN: lost, no longer locked. */
 int gmem_folio_clear(struct clo_gmem *g, struct gmem_hold *h, bool *fresh) CLO_MUST_USE;
+
+/* gmem_pin.c: who waits for a pin looks again. */
+void gmem_wake_blamers(struct clo_gmem *g);
 
 /* gmem_bind.c: the ops of all bindings that meet @index. */
 void gmem_stage2_begin(struct clo_gmem *g, struct clo_range index);

@@ -18,6 +18,7 @@ struct clo_gmem_pin {
 	struct clo_gmem_pin *next, *prev; /* [pin_lock] */
 	struct clo_range index;
 	char holder[32];
+	bool is_blamed; /* [pin_lock] somebody waits for its end */
 };
 
 /* If the frame of @index is there, shared and up to date, a pin has nothing to make. */
@@ -212,25 +213,58 @@ void clo_gmem_unpin(struct clo_gmem_pin *pin)
 	clo_mutex_unlock(&g->pin_lock);
 	unpin_pages(g, pin->index);
 	clo_mutex_lock(&g->pin_lock);
-	clo_a64_add(&g->unpin_count, 1);
-	clo_cond_broadcast(&g->unpinned);
+	if (pin->is_blamed || g->blame_next) {
+		g->blame_next = false;
+		g->blamed_gone++;
+		clo_cond_broadcast(&g->unpinned);
+	}
 	clo_mutex_unlock(&g->pin_lock);
 	clo_free(pin);
 	clo_gmem_put(g);
 }
 
+/* Under the pin_lock. */
+static struct clo_gmem_pin *find_pin(struct clo_gmem *g, uint64_t index)
+{
+	struct clo_gmem_pin *p = g->pins;
+
+	while (p && !clo_range_contains(p->index, index))
+		p = p->next;
+	return p;
+}
+
 bool clo_gmem_pin_holder(struct clo_gmem *g, uint64_t index, char *name, size_t size)
 {
-	bool found = false;
+	const struct clo_gmem_pin *p;
 
 	clo_mutex_lock(&g->pin_lock);
-	for (struct clo_gmem_pin *p = g->pins; p && !found; p = p->next) {
-		found = clo_range_contains(p->index, index);
-		if (found && size)
-			snprintf(name, size, "%s", p->holder);
+	p = find_pin(g, index);
+	if (p && size)
+		snprintf(name, size, "%s", p->holder);
+	clo_mutex_unlock(&g->pin_lock);
+	return p != NULL;
+}
+
+uint64_t clo_gmem_blame(struct clo_gmem *g, uint64_t index, char *name, size_t size)
+{
+	struct clo_gmem_pin *p;
+	struct clo_pfn pfn;
+	uint64_t ticket;
+
+	clo_mutex_lock(&g->pin_lock);
+	ticket = g->blamed_gone;
+	p = find_pin(g, index);
+	if (p) {
+		snprintf(name, size, "%s", p->holder);
+		p->is_blamed = true;
+	} else if (clo_gmem_pfn(g, index, &pfn) && clo_frame_get(g->db, pfn).pins) {
+		/* Being made, or on its way out: whose end comes next is good enough. */
+		g->blame_next = true;
+	} else {
+		ticket--; /* gone meanwhile */
 	}
 	clo_mutex_unlock(&g->pin_lock);
-	return found;
+	return ticket;
 }
 
 void gmem_pin_any_holder(struct clo_gmem *g, char *name, size_t size)
@@ -241,18 +275,21 @@ void gmem_pin_any_holder(struct clo_gmem *g, char *name, size_t size)
 	clo_mutex_unlock(&g->pin_lock);
 }
 
-uint64_t clo_gmem_unpin_count(struct clo_gmem *g)
+bool clo_gmem_wait_blamed(struct clo_gmem *g, uint64_t ticket, uint64_t deadline_ns)
 {
-	return clo_a64_get(&g->unpin_count);
-}
-
-bool clo_gmem_wait_unpin(struct clo_gmem *g, uint64_t seen, uint64_t deadline_ns)
-{
-	bool moved, in_time = true;
+	bool gone, in_time = true;
 
 	clo_mutex_lock(&g->pin_lock);
-	while (!(moved = clo_a64_get(&g->unpin_count) != seen) && in_time)
+	while (!(gone = g->blamed_gone != ticket) && in_time)
 		in_time = clo_cond_timedwait(&g->unpinned, &g->pin_lock, deadline_ns);
 	clo_mutex_unlock(&g->pin_lock);
-	return moved;
+	return gone;
+}
+
+void gmem_wake_blamers(struct clo_gmem *g)
+{
+	clo_mutex_lock(&g->pin_lock);
+	g->blamed_gone++;
+	clo_cond_broadcast(&g->unpinned);
+	clo_mutex_unlock(&g->pin_lock);
 }

@@ -186,36 +186,50 @@ TEST(holders)
 
 struct waiter {
 	struct clo_gmem *g;
-	uint64_t seen;
+	uint64_t ticket;
 };
 
 static void *wait_for_unpin(void *arg)
 {
 	struct waiter *w = arg;
 
-	CHECK(clo_gmem_wait_unpin(w->g, w->seen, clo_now_ns() + 60000000000ULL));
+	CHECK(clo_gmem_wait_blamed(w->g, w->ticket, UINT64_MAX));
 	return NULL;
 }
 
+/* Only the end of a pin that was in the way wakes, and the file's. */
 TEST(waiting_for_an_unpin)
 {
 	struct t_host h;
-	struct clo_gmem_pin *pin;
+	struct clo_gmem_pin *pin[3];
 	struct clo_thread thread;
+	char name[8] = "none";
 	struct waiter w;
 
 	t_host_open(&h, 16, 0);
 	w.g = t_file(&h, 8, T_MMAP_ANY, 0);
-	w.seen = clo_gmem_unpin_count(w.g);
-	CHECK(!clo_gmem_wait_unpin(w.g, w.seen, 0));
-	CHECK(!clo_gmem_wait_unpin(w.g, w.seen, clo_now_ns() + 1000));
-	CHECK_OK(clo_gmem_pin(w.g, 0, 4096, "x", &pin, NULL));
+	/* Gone before it was looked for. */
+	w.ticket = clo_gmem_blame(w.g, 0, name, sizeof(name));
+	CHECK_STR(name, "none");
+	CHECK(clo_gmem_wait_blamed(w.g, w.ticket, 0));
+	for (unsigned i = 0; i < 3; i++)
+		CHECK_OK(clo_gmem_pin(w.g, i * 4096, 4096, i ? "other" : "x", &pin[i], NULL));
+	w.ticket = clo_gmem_blame(w.g, 0, name, sizeof(name));
+	CHECK_STR(name, "x");
+	CHECK(!clo_gmem_wait_blamed(w.g, w.ticket, 0));
+	clo_gmem_unpin(pin[1]);
+	CHECK(!clo_gmem_wait_blamed(w.g, w.ticket, clo_now_ns() + 1000));
 	CHECK_OK(clo_thread_create(&thread, wait_for_unpin, &w));
-	clo_gmem_unpin(pin);
+	clo_gmem_unpin(pin[0]);
 	CHECK_OK(clo_thread_join(&thread));
-	CHECK_EQ(clo_gmem_unpin_count(w.g), w.seen + 1);
-	CHECK(clo_gmem_wait_unpin(w.g, w.seen, 0));
+	CHECK(clo_gmem_wait_blamed(w.g, w.ticket, 0));
+	w.ticket = clo_gmem_blame(w.g, 2, name, sizeof(name));
+	CHECK_OK(clo_thread_create(&thread, wait_for_unpin, &w));
+	clo_gmem_get(w.g);
 	clo_gmem_release(w.g);
+	CHECK_OK(clo_thread_join(&thread));
+	clo_gmem_put(w.g);
+	clo_gmem_unpin(pin[2]);
 	t_host_close(&h);
 }
 

@@ -16,8 +16,8 @@
 static const char *const rank_name[CLO_RANK_COUNT] = {
 	[CLO_RANK_HOST]  = "HOST",
 	[CLO_RANK_VM]    = "VM",
-	[CLO_RANK_SLOTS] = "SLOTS",
 	[CLO_RANK_GFNS]  = "GFNS",
+	[CLO_RANK_SLOTS] = "SLOTS",
 	[CLO_RANK_RANGE] = "RANGE",
 	[CLO_RANK_VIEW]  = "VIEW",
 	[CLO_RANK_ATTR]  = "ATTR",

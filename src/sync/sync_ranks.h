@@ -11,9 +11,9 @@
 /* A thread may wait only for a lock of a higher rank than all it holds: checked in test builds. */
 enum clo_rank {
 	CLO_RANK_HOST,  /* list of VMs of a host */
-	CLO_RANK_VM,    /* lists of vCPUs and files of a VM; listeners (rwlock) */
-	CLO_RANK_SLOTS, /* memslots of a VM (rwlock) */
+	CLO_RANK_VM,    /* lists of vCPUs, files and listeners of a VM */
 	CLO_RANK_GFNS,  /* gfn ranges of a VM that owns its attribute */
+	CLO_RANK_SLOTS, /* memslots of a VM (rwlock) */
 	CLO_RANK_RANGE, /* index ranges of guest_memfds; several may be held, in address order */
 	CLO_RANK_VIEW,  /* host views of a gmem */
 	CLO_RANK_ATTR,  /* writers of an attribute store */

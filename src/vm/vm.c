@@ -86,7 +86,9 @@ int clo_vm_create(struct clo_host *host, const struct clo_vm_config *cfg, struct
 	if (ret)
 		goto out_id;
 	clo_mutex_init(&vm->lock, CLO_RANK_VM, "vm");
-	clo_rwlock_init(&vm->dma_lock, CLO_RANK_VM, "dma listeners");
+	clo_mutex_init(&vm->dma_lock, CLO_RANK_VM, "dma listeners");
+	clo_cond_init(&vm->dma_told);
+	vm->telling.next = vm->telling.prev = &vm->telling;
 	clo_rangelock_init(&vm->ranges, CLO_RANK_GFNS, "vm gfns");
 	*out = vm;
 	return 0;
@@ -142,7 +144,8 @@ int clo_vm_destroy(struct clo_vm *vm, struct clo_leak_report *report)
 	clo_mmu_destroy(&vm->mmu);
 	clo_attr_destroy(vm->attr);
 	clo_rangelock_destroy(&vm->ranges);
-	clo_rwlock_destroy(&vm->dma_lock);
+	clo_cond_destroy(&vm->dma_told);
+	clo_mutex_destroy(&vm->dma_lock);
 	clo_mutex_destroy(&vm->lock);
 	vm_free_lists(vm);
 	clo_host_id_give(vm->host, vm);

@@ -5,7 +5,8 @@
  * (mail 4).
  *
  * Locks: clo_host.lock (rank HOST): VMs and their ids. clo_vm.lock (rank VM): vCPUs, files.
- * clo_vm.dma_lock (rank VM): listeners. Everything else has its own (slot, attr, gmem).
+ * clo_vm.dma_lock (rank VM): the list of listeners, not the calls. Everything else has its own
+ * (slot, attr, gmem).
  */
 #ifndef CLO_VM_VM_H
 #define CLO_VM_VM_H
@@ -53,6 +54,12 @@ struct clo_vm_listener {
 	struct clo_dma_listener l;
 };
 
+/* A conversion that tells the listeners which it found when it began. */
+struct clo_vm_telling {
+	struct clo_vm_telling *next, *prev;
+	uint64_t turn;
+};
+
 struct clo_vm {
 	struct clo_host *host;
 	struct clo_vm *next, *prev; /* [host->lock] */
@@ -68,11 +75,14 @@ struct clo_vm {
 	struct clo_attr *attr;       /* CLO_ATTR_OWNER_VM: by gfn; else NULL */
 	struct clo_rangelock ranges; /* conversions of gfns, CLO_ATTR_OWNER_VM */
 	struct clo_mutex lock;
-	struct clo_vcpu *vcpus;     /* [lock] */
-	struct clo_vm_gmem *gmems;  /* [lock] open */
-	struct clo_vm_gmem *lossy;  /* [lock] closed with pages pinned */
-	struct clo_rwlock dma_lock; /* shared by each conversion, exclusive to add and remove */
+	struct clo_vcpu *vcpus;    /* [lock] */
+	struct clo_vm_gmem *gmems; /* [lock] open */
+	struct clo_vm_gmem *lossy; /* [lock] closed with pages pinned */
+	struct clo_mutex dma_lock;
+	struct clo_cond dma_told;          /* a conversion has told the last listener */
 	struct clo_vm_listener *listeners; /* [dma_lock] */
+	struct clo_vm_telling telling;     /* [dma_lock] ring of those in progress, oldest first */
+	uint64_t dma_turn;                 /* [dma_lock] moves with conversions and with the list */
 	void (*prepare_inaccessible)(void *arg, uint64_t gpa, uint64_t npages);
 	int (*prepare)(void *arg, uint64_t gpa, uint64_t npages); /* set before vCPUs run */
 	void *prepare_arg;

@@ -8,8 +8,10 @@ from clitest import check, check_says, check_status, litmus, litmus_files, main,
 
 QUICK = "--quick" in sys.argv[1:]
 # With the default of two preemptions these take more than 5 s.
-SLOW = {"close-vs-convert", "convert-refused-missing", "mail0-slot-moves-file", "mail3-both-convert",
-        "pre-fault-vs-convert", "punch-vs-convert", "zero-policy", "zero-policy-vs-host"}
+SLOW = {"close-vs-convert", "convert-refused-missing", "convert-vs-slot", "mail0-slot-moves-file",
+        "mail3-both-convert", "pre-fault-vs-convert", "punch-vs-convert", "two-backings-again",
+        "two-backings-vs-slot", "wait-for-listener", "wait-holds-nothing", "zero-policy",
+        "zero-policy-vs-host"}
 RUNS = 200
 
 

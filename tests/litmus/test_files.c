@@ -20,6 +20,7 @@
 	X(convert_refused_missing, "convert-refused-missing", 1)                                   \
 	X(convert_refused_zero, "convert-refused-zero", 1)                                         \
 	X(convert_vs_convert, "convert-vs-convert", 1)                                             \
+	X(convert_vs_slot, "convert-vs-slot", 1)                                                   \
 	X(convert_vs_pin, "convert-vs-pin", 2)                                                     \
 	X(fault_vs_convert, "fault-vs-convert", 1)                                                 \
 	X(fault_vs_punch, "fault-vs-punch", 1)                                                     \
@@ -39,6 +40,9 @@
 	X(punch_vs_convert, "punch-vs-convert", 1)                                                 \
 	X(slot_refused_vs_punch, "slot-refused-vs-punch", 2)                                       \
 	X(two_backings_again, "two-backings-again", 1)                                             \
+	X(two_backings_vs_slot, "two-backings-vs-slot", 1)                                         \
+	X(wait_for_listener, "wait-for-listener", 1)                                               \
+	X(wait_holds_nothing, "wait-holds-nothing", 1)                                             \
 	X(zero_policy, "zero-policy", 1)                                                           \
 	X(zero_policy_vs_host, "zero-policy-vs-host", 1)
 
