@@ -60,15 +60,22 @@ CLO_API int clo_gmem_fallocate(struct clo_gmem *gmem, int mode, int64_t off,
  * mmap(2) of [off, off + len), readable and writable; *addr is given back by clo_gmem_munmap(). len
  * is rounded up to whole pages. In the mapping a private page, and one beyond the size, is SIGBUS
  * on load or store and EFAULT in a system call; a child of fork() does not have it. shared: false
- * stands for MAP_PRIVATE. Waits for conversions in the range. The checks in order:
- * -EINVAL: len 0, off unaligned. -ENOMEM: len is more than an address space, or wraps when it is
- * rounded. -EOVERFLOW: off + len is past the largest offset. -ENODEV: no MMAP flag. -EINVAL: not
- * shared. -EOPNOTSUPP: host view level SOFT. -EINVAL: on a host with hugetlb, an end inside the
- * file (the size is one) that is not in units of 2M. -ENOMEM: also a limit of VMAs.
+ * stands for MAP_PRIVATE. Waits for conversions in the range.
+ *
+ * At level UFFD the program may unmap parts by munmap(2), map its own memory there, and move parts
+ * by mremap(2): what is gone is no longer touched, what was moved stays protected. At level REMAP
+ * it must not: nobody tells the library. The checks in order: -EINVAL: len 0, off unaligned.
+ * -ENOMEM: len is more than an address space, or wraps when it is rounded. -EOVERFLOW: off + len is
+ * past the largest offset. -ENODEV: no MMAP flag. -EINVAL: not shared. -EOPNOTSUPP: host view level
+ * SOFT. -EINVAL: on a host with hugetlb, an end inside the file (the size is one) that is not in
+ * units of 2M. -ENOMEM: also a limit of VMAs.
  */
 CLO_API int clo_gmem_mmap(struct clo_gmem *gmem, uint64_t off, uint64_t len, bool shared,
 			  void **addr) CLO_CHECKED;
-/* -EINVAL: addr and len (rounded up) are not those of one clo_gmem_mmap(). */
+/*
+ * All that is left of a mapping, where it is now (UFFD). Not while another thread unmaps parts of
+ * it. -EINVAL: addr and len (rounded up) are not those of one clo_gmem_mmap().
+ */
 CLO_API int clo_gmem_munmap(struct clo_gmem *gmem, void *addr, uint64_t len) CLO_CHECKED;
 /*
  * Copy bytes between buf and offset off (write: to the file), with an errno instead of a signal.

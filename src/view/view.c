@@ -68,8 +68,10 @@ int clo_view_host_create(struct clo_pagedb *db, enum clo_view_level level,
 	vh->empty_fd = -1;
 	clo_mutex_init(&vh->lock, CLO_RANK_VIEW, "view host");
 	clo_cond_init(&vh->idle);
+	clo_rwlock_init(&vh->ours, CLO_RANK_LEAF, "view addresses");
 	ret = level == CLO_VIEW_AUTO ? host_auto(vh) : host_try(vh, level);
 	if (ret) {
+		clo_rwlock_destroy(&vh->ours);
 		clo_cond_destroy(&vh->idle);
 		clo_mutex_destroy(&vh->lock);
 		clo_free(vh);
@@ -84,6 +86,7 @@ void clo_view_host_destroy(struct clo_view_host *vh)
 	if (!vh)
 		return;
 	vh->ops->host_fini(vh);
+	clo_rwlock_destroy(&vh->ours);
 	clo_cond_destroy(&vh->idle);
 	clo_mutex_destroy(&vh->lock);
 	clo_free(vh);

@@ -38,18 +38,25 @@ int view_engine_fd(const struct clo_view_host *vh)
 	return vh->engine->uffd.fd;
 }
 
-/* The mapping of @addr with a reference, or NULL: unmapped meanwhile, or about to be. */
-static struct view_map *find_map(struct clo_view_host *vh, const uint8_t *addr)
+/* The mapping of @addr with a reference and the page there, or NULL: unmapped meanwhile, about to
+ * be, or what the VMM has made of a mapping by mremap(), which is not known here. */
+static struct view_map *find_map(struct clo_view_host *vh, const uint8_t *addr, uint64_t *index)
 {
 	struct view_map *m;
 
 	clo_mutex_lock(&vh->lock);
+	clo_rwlock_rdlock(&vh->ours);
 	for (m = vh->maps; m; m = m->next_in_host) {
-		if (addr >= m->addr && addr < m->addr + view_bytes(m->r)) {
+		const struct view_seg *s = view_seg_find(m, addr);
+
+		if (s) {
+			*index = s->r.start + (uint64_t)(addr - s->addr) / CLO_PAGE_SIZE;
+			*index = clo_align_down(*index, vh->unit);
 			m->refs++;
 			break;
 		}
 	}
+	clo_rwlock_unlock(&vh->ours);
 	clo_mutex_unlock(&vh->lock);
 	return m;
 }
@@ -64,13 +71,6 @@ static void put_map(struct view_map *m)
 	clo_mutex_unlock(&vh->lock);
 }
 
-static uint64_t index_of(const struct view_map *m, const uint8_t *addr)
-{
-	uint64_t index = m->r.start + (uint64_t)(addr - m->addr) / CLO_PAGE_SIZE;
-
-	return clo_align_down(index, m->set->vh->unit);
-}
-
 static int ask(struct view_map *m, uint64_t index)
 {
 	int ret = -EAGAIN;
@@ -83,66 +83,126 @@ static int ask(struct view_map *m, uint64_t index)
 	return ret;
 }
 
-static void refuse(struct view_engine *e, struct view_map *m, uint64_t index, uint64_t seq, int why)
+static void refuse(struct view_engine *e, struct view_map *m, uint64_t index, uint64_t seq, int why,
+		   uint8_t *at)
 {
 	view_level_refuse(m, index, seq);
 	clo_stat_add(&m->set->refused_faults, 1);
 	if (why == -EACCES || why == -ERANGE || why == -EHWPOISON)
 		return;
 	if (e->retry_count < RETRY_SLOTS)
-		e->retry[e->retry_count++] = view_addr(m, index);
+		e->retry[e->retry_count++] = at;
+}
+
+/* Registered, for the touch came here, but no part of a mapping: nothing is ever put there. */
+static void refuse_unknown(struct view_engine *e, uint8_t *at, size_t unit)
+{
+	size_t done;
+
+	clo_rwlock_rdlock(&e->vh->ours);
+	(void)view_uffd_poison(e->uffd.fd, at, unit, unit, &done);
+	clo_rwlock_unlock(&e->vh->ours);
 }
 
 static void serve(struct view_engine *e, uint8_t *addr)
 {
 	size_t unit = (size_t)(e->vh->unit * CLO_PAGE_SIZE);
 	uint8_t *at = addr - ((uintptr_t)addr & (unit - 1));
-	struct view_map *m = find_map(e->vh, addr);
+	uint64_t index;
+	struct view_map *m = find_map(e->vh, addr, &index);
 
 	if (m) {
 		/* Before asking: a show that comes after this makes the refusal void. */
 		uint64_t seq = clo_a64_get_sc(&m->set->show_seq);
-		uint64_t index = index_of(m, addr);
 		int ret = ask(m, index);
 
 		if (ret == 0)
 			clo_stat_add(&m->set->resolved_faults, 1);
 		else if (ret != -EAGAIN)
-			refuse(e, m, index, seq, ret);
+			refuse(e, m, index, seq, ret, at);
 		put_map(m);
+	} else {
+		refuse_unknown(e, at, unit);
 	}
 	view_uffd_wake(e->uffd.fd, at, unit);
 }
 
 /*
  * At any moment a page without poison is as safe as with it, because its next touch asks; so
- * nothing has to be checked here but that the mapping is ours.
+ * nothing has to be checked here but that the address is ours.
  */
 static void retry_refused(struct view_engine *e)
 {
-	size_t unit = (size_t)(e->vh->unit * CLO_PAGE_SIZE);
-
 	while (e->retry_count > 0) {
 		uint8_t *at = e->retry[--e->retry_count];
-		struct view_map *m = find_map(e->vh, at);
+		uint64_t index;
+		struct view_map *m = find_map(e->vh, at, &index);
 
 		if (!m)
 			continue;
-		(void)view_zap(at, unit);
+		(void)view_seg_each(m, clo_range(index, index + e->vh->unit), e->vh->unit,
+				    view_seg_zap);
 		put_map(m);
 	}
+}
+
+static bool is_fault(const struct uffd_msg *msg)
+{
+	return msg->event == UFFD_EVENT_PAGEFAULT;
+}
+
+/* The kernel gives addresses of this process. */
+static uint8_t *pointer(uint64_t address)
+{
+	return (uint8_t *)(uintptr_t)address;
+}
+
+/* The VMM's call returns as soon as its event is read: so with the lock, and what is known of the
+ * addresses is changed before anybody acts on it again. */
+static size_t read_batch(struct view_engine *e, struct uffd_msg *msg)
+{
+	struct clo_view_host *vh = e->vh;
+	size_t count;
+	ssize_t n;
+
+	clo_mutex_lock(&vh->lock);
+	clo_rwlock_wrlock(&vh->ours);
+	n = read(e->uffd.fd, msg, BATCH * sizeof(*msg));
+	count = n > 0 ? (size_t)n / sizeof(*msg) : 0;
+	for (size_t i = 0; i < count; i++) {
+		if (msg[i].event == UFFD_EVENT_UNMAP)
+			view_seg_unmapped(vh, pointer(msg[i].arg.remove.start),
+					  pointer(msg[i].arg.remove.end));
+		else if (msg[i].event == UFFD_EVENT_REMAP)
+			view_seg_moved(vh, pointer(msg[i].arg.remap.from),
+				       pointer(msg[i].arg.remap.to), (size_t)msg[i].arg.remap.len);
+	}
+	clo_rwlock_unlock(&vh->ours);
+	clo_cond_broadcast(&vh->idle);
+	clo_mutex_unlock(&vh->lock);
+	return count;
 }
 
 static void read_events(struct view_engine *e)
 {
 	struct uffd_msg msg[BATCH];
-	ssize_t n = read(e->uffd.fd, msg, sizeof(msg));
+	size_t count = read_batch(e, msg);
+	bool changed = false;
 
-	for (ssize_t i = 0; n > 0 && i < n / (ssize_t)sizeof(msg[0]); i++) {
-		if (msg[i].event != UFFD_EVENT_PAGEFAULT)
+	for (size_t i = 0; i < count; i++)
+		changed |= !is_fault(&msg[i]);
+	for (size_t i = 0; i < count; i++) {
+		uint8_t *addr = pointer(msg[i].arg.pagefault.address);
+		size_t unit = (size_t)(e->vh->unit * CLO_PAGE_SIZE);
+
+		if (!is_fault(&msg[i]))
 			continue;
-		/* The kernel gives an address of this process. */
-		serve(e, (uint8_t *)(uintptr_t)msg[i].arg.pagefault.address);
+		/* What the VMM has unmapped meanwhile may be a userfaultfd range of its own by now.
+		 * Whoever is still to be served touches again. */
+		if (changed)
+			view_uffd_wake(e->uffd.fd, addr - ((uintptr_t)addr & (unit - 1)), unit);
+		else
+			serve(e, addr);
 	}
 }
 

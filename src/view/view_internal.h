@@ -8,18 +8,26 @@
 #define VIEW_HUGE_PAGES 512ULL
 
 struct view_map;
+struct view_seg;
 
 /* What differs between the two levels with mappings. Under the set's lock, @x in the mapping. */
 struct view_real_ops {
 	/* Put the mapping at m->addr, with nothing reachable. -errno: the range is released. */
 	int (*install)(struct view_map *m);
+	/* The set knows it now: it may be touched. May be NULL. */
+	int (*open)(struct view_map *m);
+	/* Nothing of it is reachable after this, nor looked after; *out: what is to be unmapped. */
+	int (*detach)(struct view_map *m, struct view_seg **out);
+	/* hide, show, drop and detach may say -EAGAIN: what the VMM does to its address space is
+	 * not known yet. Nothing may be held while this waits for it. May be NULL. */
+	void (*wait)(struct clo_view_host *vh);
 	/* Nothing of @x is reachable after it. On failure nothing has changed. */
 	int (*hide)(struct view_map *m, struct clo_range x);
 	/* Second half of hide, when every mapping agreed; or back to what it was. */
 	void (*hide_commit)(struct view_map *m, struct clo_range x);
 	void (*hide_undo)(struct view_map *m, struct clo_range x);
-	void (*show)(struct view_map *m, struct clo_range x);
-	void (*drop)(struct view_map *m, struct clo_range x);
+	int (*show)(struct view_map *m, struct clo_range x);
+	int (*drop)(struct view_map *m, struct clo_range x);
 	/* The caller holds the folio lock of @x. @wanted: it is the mapping that was touched. */
 	int (*grant)(struct view_map *m, struct clo_range x, bool wanted);
 };
@@ -59,8 +67,9 @@ struct clo_view_host {
 	struct view_engine *engine;  /* UFFD */
 	/* Rank VIEW, never together with a set's: maps, and dying, refs of each. */
 	struct clo_mutex lock;
-	struct clo_cond idle;  /* refs of a mapping came to 0 */
-	struct view_map *maps; /* [lock] of all sets: where the engine finds an address */
+	struct clo_cond idle;   /* refs of a mapping came to 0 */
+	struct view_map *maps;  /* [lock] of all sets: where the engine finds an address */
+	struct clo_rwlock ours; /* rank LEAF: segs of all mappings, see view_seg.c */
 };
 
 #define VIEW_SOFT_BUCKETS 64
@@ -79,12 +88,20 @@ struct clo_view_set {
 		stuck_pages;
 };
 
+/* A part of a mapping, where the VMM has it now. */
+struct view_seg {
+	struct view_seg *next;
+	uint8_t *addr;
+	struct clo_range r; /* indexes, also of the tail */
+};
+
 /* One mapping. */
 struct view_map {
 	struct view_map *next_in_set;  /* [set lock] */
 	struct view_map *next_in_host; /* [host lock] */
 	struct clo_view_set *set;
-	uint8_t *addr;
+	uint8_t *addr;                /* as it was made, and as the VMM names it */
+	struct view_seg *segs;        /* [host ours] */
 	struct clo_range r;           /* indexes; empty: only a tail */
 	uint64_t tail;                /* pages behind r, beyond the end of the file */
 	bool dying;                   /* [host lock] unmap has begun */
@@ -101,6 +118,11 @@ static inline uint8_t *view_addr(const struct view_map *m, uint64_t index)
 static inline size_t view_bytes(struct clo_range r)
 {
 	return (size_t)(clo_range_len(r) * CLO_PAGE_SIZE);
+}
+/* The indexes of @m with those of its tail, which no page of the file has. */
+static inline struct clo_range view_all(const struct view_map *m)
+{
+	return clo_range(m->r.start, m->r.end + m->tail);
 }
 /* @r rounded out to units, inside the mapping (whose ends are multiples of the unit). */
 static inline struct clo_range view_clip_out(const struct view_map *m, struct clo_range r)
@@ -138,6 +160,24 @@ struct clo_range view_content_run(const struct view_map *m, uint64_t at, uint64_
 /* Make a mapping of @pieces and add it to the set. */
 int view_map_add(struct clo_view_set *vs, const struct clo_view_piece *pieces, size_t count,
 		 struct view_map **out);
+/* view_seg.c */
+/* Address space for a mapping: where the kernel puts nothing else by itself, if it can be had. */
+uint8_t *view_reserve(size_t bytes, size_t align);
+int view_seg_add(struct view_map *m, uint8_t *addr, struct clo_range r);
+void view_seg_free(struct view_seg *s); /* the list */
+/* Both with ours held for writing and the host's lock: the VMM has unmapped, moved. */
+void view_seg_unmapped(struct clo_view_host *vh, const uint8_t *start, const uint8_t *end);
+void view_seg_moved(struct clo_view_host *vh, const uint8_t *from, uint8_t *to, size_t bytes);
+/* With ours held. */
+struct view_seg *view_seg_find(const struct view_map *m, const uint8_t *addr);
+/* Called with ours held for each part of @x that is still there; at most @chunk pages at a time, so
+ * that the engine is not kept from reading. The first error, -EAGAIN before others. */
+typedef int (*view_seg_fn)(struct view_map *m, uint8_t *addr, struct clo_range r);
+int view_seg_each(struct view_map *m, struct clo_range x, uint64_t chunk, view_seg_fn fn);
+int view_seg_zap(struct view_map *m, uint8_t *addr, struct clo_range r); /* a view_seg_fn */
+int view_seg_detach(struct view_map *m, struct view_seg **out);
+void view_seg_wait(struct clo_view_host *vh);
+
 /* No engine at work, not mapped, freed. Called once, by the one who set dying. */
 void view_map_remove(struct view_map *m);
 /*
@@ -175,15 +215,20 @@ struct view_uffd {
 };
 int view_uffd_open(struct view_uffd *u, uint64_t features);
 int view_uffd_register(int fd, void *addr, size_t bytes, uint64_t mode);
-/* *done: bytes that were mapped or poisoned before the error. */
-int view_uffd_continue(int fd, void *addr, size_t bytes, size_t *done);
-int view_uffd_poison(int fd, void *addr, size_t bytes, size_t *done);
+/* *done: bytes that were mapped or poisoned before the error. Mappings of the VMM's making that
+ * meet inside are passed over in units. -EAGAIN: view_uffd_changing(). */
+int view_uffd_continue(int fd, void *addr, size_t bytes, size_t unit, size_t *done);
+int view_uffd_poison(int fd, void *addr, size_t bytes, size_t unit, size_t *done);
+/* Has the VMM unmapped or moved something that was registered, and nobody has read it yet? */
+bool view_uffd_changing(int fd);
 void view_uffd_wake(int fd, void *addr, size_t bytes);
 /* Empty the page tables of a range; locked memory (mlockall) too. 0 or -errno. */
 int view_zap(void *addr, size_t bytes);
 /* Does a page table of the range map anything? False also where the kernel cannot tell (< 6.7). */
 bool view_is_mapped(const void *addr, size_t bytes);
 /* What a host view needs of the kernel. */
+#define VIEW_UFFD_EVENT_REMAP   (1ULL << 2)
+#define VIEW_UFFD_EVENT_UNMAP   (1ULL << 6)
 #define VIEW_UFFD_MINOR_HUGETLB (1ULL << 9)
 #define VIEW_UFFD_MINOR_SHMEM   (1ULL << 10)
 #define VIEW_UFFD_POISON        (1ULL << 14)

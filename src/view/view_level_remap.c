@@ -162,6 +162,8 @@ static int remap_install(struct view_map *m)
 {
 	size_t words = (size_t)((clo_range_len(m->r) + 63) / 64);
 
+	if (m->piece_count == 0)
+		return 0;
 	m->shown = clo_alloc_sparse(words * sizeof(*m->shown));
 	m->want = clo_alloc_sparse(words * sizeof(*m->want));
 	if (!m->shown || !m->want)
@@ -191,7 +193,7 @@ static void remap_hide_undo(struct view_map *m, struct clo_range x)
 	}
 }
 
-static void remap_show(struct view_map *m, struct clo_range x)
+static int remap_show(struct view_map *m, struct clo_range x)
 {
 	for (uint64_t at = x.start; at < x.end;) {
 		bool content;
@@ -203,6 +205,7 @@ static void remap_show(struct view_map *m, struct clo_range x)
 			mark(m, m->want, run, true);
 		at = run.end;
 	}
+	return 0;
 }
 
 /* @x and what is mapped in one piece with its ends: to replace it splits no VMA and needs none. */
@@ -216,7 +219,7 @@ static struct clo_range whole_runs(const struct view_map *m, struct clo_range x)
 	return clo_range(m->r.start + start, m->r.start + end);
 }
 
-static void remap_drop(struct view_map *m, struct clo_range x)
+static int remap_drop(struct view_map *m, struct clo_range x)
 {
 	if (map_hidden(m, x, false) != 0) {
 		x = whole_runs(m, x);
@@ -232,6 +235,14 @@ static void remap_drop(struct view_map *m, struct clo_range x)
 		rest.start = run.end;
 	}
 	mark(m, m->shown, x, false);
+	return 0;
+}
+
+static int remap_detach(struct view_map *m, struct view_seg **out)
+{
+	(void)munmap(m->addr, view_bytes(view_all(m)));
+	*out = NULL;
+	return 0;
 }
 
 static int grant_runs(struct view_map *m, struct clo_range x)
@@ -319,6 +330,7 @@ static void remap_host_fini(struct clo_view_host *vh)
 
 static const struct view_real_ops real_ops = {
 	.install = remap_install,
+	.detach = remap_detach,
 	.hide = remap_hide,
 	.hide_commit = remap_hide_commit,
 	.hide_undo = remap_hide_undo,

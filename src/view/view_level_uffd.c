@@ -20,6 +20,9 @@
 
 /* Eager POISON of a call stops here (1 GiB, 30 ms): most of a huge file was never touched. */
 #define POISON_MAX (1ULL << 18)
+/* Pages that are zapped, or filled, without letting the engine read: 3 ms where all are mapped. */
+#define ZAP_CHUNK  (1ULL << 15)
+#define FILL_CHUNK (1ULL << 12)
 
 static int fd_of(const struct view_map *m)
 {
@@ -53,27 +56,30 @@ static int claim(struct view_map *m)
 	const uint64_t modes = UFFDIO_REGISTER_MODE_MISSING | UFFDIO_REGISTER_MODE_MINOR;
 	int ret = -EINVAL;
 
+	/* The tail too, which needs no engine: to hear of what the VMM does to it. */
+	size_t bytes = view_bytes(view_all(m));
+
 	if (m->set->vh->unit == 1)
-		ret = view_uffd_register(fd_of(m), m->addr, view_bytes(m->r),
-					 modes | UFFDIO_REGISTER_MODE_WP);
+		ret = view_uffd_register(fd_of(m), m->addr, bytes, modes | UFFDIO_REGISTER_MODE_WP);
 	if (ret == -EINVAL)
-		ret = view_uffd_register(fd_of(m), m->addr, view_bytes(m->r), modes);
+		ret = view_uffd_register(fd_of(m), m->addr, bytes, modes);
 	return ret;
 }
 
 /* From the registration on nothing gets in by itself; what got in before goes. */
 static int make_empty(struct view_map *m)
 {
-	int ret = view_zap(m->addr, view_bytes(m->r));
+	size_t bytes = view_bytes(view_all(m));
+	int ret = view_zap(m->addr, bytes);
 
-	if (ret == 0 && view_is_mapped(m->addr, view_bytes(m->r)))
+	if (ret == 0 && view_is_mapped(m->addr, bytes))
 		ret = -ENOMEM; /* a mapping that cannot be made safe is none */
 	return ret;
 }
 
 static int uffd_install(struct view_map *m)
 {
-	size_t bytes = view_bytes(m->r);
+	size_t bytes = view_bytes(view_all(m));
 	int ret = map_pieces(m);
 
 	if (ret == 0)
@@ -87,47 +93,71 @@ static int uffd_install(struct view_map *m)
 	(void)madvise(m->addr, bytes, MADV_NOHUGEPAGE);
 	if (ret == 0)
 		ret = make_empty(m);
-	/* Shared memory that is locked is not filled by this. */
-	if (ret == 0 && mprotect(m->addr, bytes, PROT_READ | PROT_WRITE) != 0)
-		ret = -errno;
 	return ret == -EAGAIN || ret == -EBUSY ? -ENOMEM : ret;
 }
 
+static int uffd_open(struct view_map *m)
+{
+	/* Shared memory that is locked is not filled by this. */
+	return mprotect(m->addr, view_bytes(m->r), PROT_READ | PROT_WRITE) == 0 ? 0 : -errno;
+}
+
+static int zap(struct view_map *m, struct clo_range x)
+{
+	return view_seg_each(m, x, ZAP_CHUNK, view_seg_zap);
+}
+
 /*
- * Best effort, see above. EEXIST: the engine has poisoned the page already, or, where nobody should
- * have been able to, somebody has mapped it: @sure zaps that page once more.
+ * Best effort, see above, but for -EAGAIN. EEXIST: the engine has poisoned the page already, or,
+ * where nobody should have been able to, somebody has mapped it: @sure zaps that page once more.
  */
-static void poison(struct view_map *m, struct clo_range x, bool sure)
+static int poison(struct view_map *m, uint8_t *addr, struct clo_range r, bool sure)
 {
 	uint64_t unit = m->set->vh->unit;
-	uint64_t zapped = UINT64_MAX;
+	const uint8_t *zapped = NULL;
 
-	if (clo_range_len(x) > POISON_MAX)
-		x.end = x.start + POISON_MAX;
-	while (x.start < x.end) {
+	while (r.start < r.end) {
 		size_t done;
-		int ret = view_uffd_poison(fd_of(m), view_addr(m, x.start), view_bytes(x), &done);
+		int ret = view_uffd_poison(fd_of(m), addr, view_bytes(r),
+					   (size_t)(unit * CLO_PAGE_SIZE), &done);
 
-		x.start += done / CLO_PAGE_SIZE;
-		if (ret != -EEXIST)
-			break;
-		if (sure && zapped != x.start) {
-			zapped = x.start;
-			(void)view_zap(view_addr(m, x.start), (size_t)(unit * CLO_PAGE_SIZE));
-			continue;
+		addr += done;
+		r.start += done / CLO_PAGE_SIZE;
+		if (ret == -EEXIST && sure && zapped != addr) {
+			zapped = addr;
+			ret = view_seg_zap(m, addr, clo_range(r.start, r.start + unit));
+			if (ret == 0)
+				continue;
 		}
-		x.start += unit;
+		if (ret == -EAGAIN)
+			return ret;
+		if (ret != -EEXIST && ret != -ENOENT)
+			break;
+		addr += unit * CLO_PAGE_SIZE;
+		r.start += unit;
 	}
+	return 0;
+}
+
+static int poison_surely_at(struct view_map *m, uint8_t *addr, struct clo_range r)
+{
+	return poison(m, addr, r, true);
+}
+
+static int poison_at(struct view_map *m, uint8_t *addr, struct clo_range r)
+{
+	return poison(m, addr, r, false);
 }
 
 static int uffd_hide(struct view_map *m, struct clo_range x)
 {
-	int ret = view_zap(view_addr(m, x.start), view_bytes(x));
+	int ret = zap(m, x);
 
 	if (ret)
 		return ret;
-	poison(m, x, true);
-	return 0;
+	if (clo_range_len(x) > POISON_MAX)
+		x.end = x.start + POISON_MAX;
+	return view_seg_each(m, x, FILL_CHUNK, poison_surely_at);
 }
 
 static void uffd_hide_commit(struct view_map *m, struct clo_range x)
@@ -136,10 +166,11 @@ static void uffd_hide_commit(struct view_map *m, struct clo_range x)
 	(void)x;
 }
 
-/* A page without poison asks: nothing is lost by taking it away. */
-static void unpoison(struct view_map *m, struct clo_range x)
+/* A page without poison asks: nothing is lost by taking it away, nor, with -EAGAIN, by leaving it
+ * to the show that undoes the hide for all. */
+static void uffd_hide_undo(struct view_map *m, struct clo_range x)
 {
-	(void)view_zap(view_addr(m, x.start), view_bytes(x));
+	(void)zap(m, x);
 }
 
 /* Pool memory for a page with a frame that was never written: CONTINUE maps only what is there. */
@@ -152,7 +183,7 @@ static int fill(struct view_map *m, uint64_t index)
 }
 
 /* 0 or the last error; the other pages are mapped all the same. */
-static int map_content(struct view_map *m, struct clo_range x)
+static int continue_at(struct view_map *m, uint8_t *addr, struct clo_range x)
 {
 	uint64_t unit = m->set->vh->unit;
 	uint64_t filled = UINT64_MAX;
@@ -160,46 +191,48 @@ static int map_content(struct view_map *m, struct clo_range x)
 
 	while (x.start < x.end) {
 		size_t done;
-		int ret = view_uffd_continue(fd_of(m), view_addr(m, x.start), view_bytes(x), &done);
+		int ret = view_uffd_continue(fd_of(m), addr, view_bytes(x),
+					     (size_t)(unit * CLO_PAGE_SIZE), &done);
 
+		addr += done;
 		x.start += done / CLO_PAGE_SIZE;
-		if (ret == 0)
-			break;
+		if (ret == 0 || ret == -EAGAIN)
+			return ret ? ret : failed;
 		if (ret == -EFAULT && filled != x.start) {
 			filled = x.start;
 			ret = fill(m, x.start);
 			if (ret == 0)
 				continue;
 		}
-		/* The VMM has mapped something else there. */
-		if (ret == -ENOENT || ret == -EINVAL)
-			return ret;
-		if (ret != -EEXIST) {
-			unpoison(m, clo_range(x.start, x.start + unit));
+		/* ENOENT: the VMM has taken userfaultfd off that page; it cannot be served. */
+		if (ret != -EEXIST && ret != -ENOENT) {
+			(void)view_seg_zap(m, addr, clo_range(x.start, x.start + unit));
 			failed = ret;
 		}
+		addr += unit * CLO_PAGE_SIZE;
 		x.start += unit;
 	}
 	return failed;
 }
 
-static void uffd_show(struct view_map *m, struct clo_range x)
+static int map_content(struct view_map *m, struct clo_range x)
 {
-	for (uint64_t at = x.start; at < x.end;) {
+	return view_seg_each(m, x, FILL_CHUNK, continue_at);
+}
+
+/* What could not be mapped is resolved at its first touch. */
+static int uffd_show(struct view_map *m, struct clo_range x)
+{
+	int ret = 0;
+
+	for (uint64_t at = x.start; at < x.end && ret != -EAGAIN;) {
 		bool content;
 		struct clo_range run = view_content_run(m, at, x.end, &content);
 
-		if (content)
-			(void)map_content(m, run); /* what failed is resolved at its first touch */
-		else
-			unpoison(m, run);
+		ret = content ? map_content(m, run) : zap(m, run);
 		at = run.end;
 	}
-}
-
-static void uffd_drop(struct view_map *m, struct clo_range x)
-{
-	(void)view_zap(view_addr(m, x.start), view_bytes(x));
+	return ret;
 }
 
 static int uffd_grant(struct view_map *m, struct clo_range x, bool wanted)
@@ -211,11 +244,12 @@ static int uffd_grant(struct view_map *m, struct clo_range x, bool wanted)
 void view_level_refuse(struct view_map *m, uint64_t index, uint64_t seq)
 {
 	struct clo_view_set *vs = m->set;
+	struct clo_range unit = clo_range(index, index + vs->vh->unit);
 
 	/* For writing: no show is in progress, and one that came after the question is seen. */
 	clo_rwlock_wrlock(&vs->lock);
 	if (clo_a64_get_sc(&vs->show_seq) == seq)
-		poison(m, clo_range(index, index + vs->vh->unit), false);
+		(void)view_seg_each(m, unit, FILL_CHUNK, poison_at);
 	clo_rwlock_unlock(&vs->lock);
 }
 
@@ -226,8 +260,9 @@ static int uffd_host_init(struct clo_view_host *vh)
 
 	if (ret)
 		return ret;
-	ret = view_engine_start(
-		vh, VIEW_UFFD_POISON | (huge ? VIEW_UFFD_MINOR_HUGETLB : VIEW_UFFD_MINOR_SHMEM));
+	ret = view_engine_start(vh,
+				VIEW_UFFD_POISON | VIEW_UFFD_EVENT_UNMAP | VIEW_UFFD_EVENT_REMAP |
+					(huge ? VIEW_UFFD_MINOR_HUGETLB : VIEW_UFFD_MINOR_SHMEM));
 	if (ret)
 		view_empty_close(vh);
 	return ret;
@@ -241,11 +276,14 @@ static void uffd_host_fini(struct clo_view_host *vh)
 
 static const struct view_real_ops real_ops = {
 	.install = uffd_install,
+	.open = uffd_open,
+	.detach = view_seg_detach,
+	.wait = view_seg_wait,
 	.hide = uffd_hide,
 	.hide_commit = uffd_hide_commit,
-	.hide_undo = unpoison,
+	.hide_undo = uffd_hide_undo,
 	.show = uffd_show,
-	.drop = uffd_drop,
+	.drop = zap,
 	.grant = uffd_grant,
 };
 

@@ -181,30 +181,6 @@ int view_ask(struct clo_view_set *vs, struct view_map *m, uint64_t index, bool o
 	return ret == -ENOENT ? -EAGAIN : ret;
 }
 
-static size_t all_bytes(const struct view_map *m)
-{
-	return view_bytes(m->r) + (size_t)(m->tail * CLO_PAGE_SIZE);
-}
-
-/* Address space of the mapping's size, aligned as the units need; nothing in it. */
-static uint8_t *reserve(size_t bytes, size_t align)
-{
-	size_t all = bytes + align;
-	uint8_t *p, *at;
-
-	if (all < bytes)
-		return NULL;
-	p = mmap(NULL, all, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-	if (p == MAP_FAILED)
-		return NULL;
-	at = p + (align - ((uintptr_t)p & (align - 1))) % align;
-	if (at > p)
-		(void)munmap(p, (size_t)(at - p));
-	if (at + bytes < p + all)
-		(void)munmap(at + bytes, (size_t)(p + all - (at + bytes)));
-	return at;
-}
-
 static void link_map(struct view_map *m)
 {
 	struct clo_view_set *vs = m->set;
@@ -228,6 +204,7 @@ static void free_map(struct view_map *m)
 		clo_free_sparse(m->shown, words * sizeof(*m->shown));
 	if (m->want)
 		clo_free_sparse(m->want, words * sizeof(*m->want));
+	view_seg_free(m->segs);
 	clo_free(m);
 }
 
@@ -249,42 +226,73 @@ int view_map_add(struct clo_view_set *vs, const struct clo_view_piece *pieces, s
 	m->piece_count = count;
 	memcpy(m->pieces, pieces, count * sizeof(pieces[0]));
 	/* 2M for all, so that the kernel can use huge mappings where it has them. */
-	m->addr = reserve(all_bytes(m), (size_t)(VIEW_HUGE_PAGES * CLO_PAGE_SIZE));
-	ret = m->addr ? view_tail_map(m) : -ENOMEM;
-	if (ret == 0 && count > 0)
+	m->addr = view_reserve(view_bytes(view_all(m)), (size_t)(VIEW_HUGE_PAGES * CLO_PAGE_SIZE));
+	ret = m->addr ? view_seg_add(m, m->addr, view_all(m)) : -ENOMEM;
+	if (ret == 0)
+		ret = view_tail_map(m);
+	if (ret == 0)
 		ret = vs->vh->ops->real->install(m);
 	if (ret) {
 		if (m->addr)
-			(void)munmap(m->addr, all_bytes(m));
+			(void)munmap(m->addr, view_bytes(view_all(m)));
 		free_map(m);
 		return ret;
 	}
 	link_map(m);
+	if (vs->vh->ops->real->open)
+		ret = vs->vh->ops->real->open(m);
+	if (ret)
+		view_map_remove(m);
 	*out = m;
-	return 0;
+	return ret;
+}
+
+static int detach_once(struct view_map *m, struct view_seg **segs)
+{
+	struct clo_view_set *vs = m->set;
+	struct view_map **p;
+	int ret;
+
+	/* A hide either sees the mapping or has nothing to hide. */
+	clo_rwlock_wrlock(&vs->lock);
+	ret = vs->vh->ops->real->detach(m, segs);
+	if (ret == 0) {
+		for (p = &vs->maps; *p != m; p = &(*p)->next_in_set)
+			;
+		*p = m->next_in_set;
+	}
+	clo_rwlock_unlock(&vs->lock);
+	return ret;
+}
+
+/* Out of the engine's sight: what it is at work on is waited for. */
+static void unlink_host(struct view_map *m)
+{
+	struct clo_view_host *vh = m->set->vh;
+	struct view_map **p;
+
+	clo_mutex_lock(&vh->lock);
+	while (m->refs > 0)
+		clo_cond_wait(&vh->idle, &vh->lock);
+	for (p = &vh->maps; *p != m; p = &(*p)->next_in_host)
+		;
+	*p = m->next_in_host;
+	clo_mutex_unlock(&vh->lock);
 }
 
 void view_map_remove(struct view_map *m)
 {
-	struct clo_view_set *vs = m->set;
-	struct clo_view_host *vh = vs->vh;
-	struct view_map **p;
+	const struct view_real_ops *ops = m->set->vh->ops->real;
+	struct view_seg *segs = NULL;
 
-	/* The engine first; then others may use the address. */
-	clo_mutex_lock(&vh->lock);
-	for (p = &vh->maps; *p != m; p = &(*p)->next_in_host)
-		;
-	*p = m->next_in_host;
-	while (m->refs > 0)
-		clo_cond_wait(&vh->idle, &vh->lock);
-	clo_mutex_unlock(&vh->lock);
-
-	clo_rwlock_wrlock(&vs->lock);
-	(void)munmap(m->addr, all_bytes(m));
-	for (p = &vs->maps; *p != m; p = &(*p)->next_in_set)
-		;
-	*p = m->next_in_set;
-	clo_rwlock_unlock(&vs->lock);
+	while (detach_once(m, &segs) == -EAGAIN)
+		ops->wait(m->set->vh);
+	unlink_host(m);
+	/* Nothing held: the engine is told of this unmapping too. One that is refused (mseal)
+	 * leaves an empty mapping whose touches are refused. */
+	for (struct view_seg *s = segs; s; s = s->next)
+		(void)munmap(s->addr, view_bytes(s->r));
+	view_seg_free(segs);
 	free_map(m);
 }
 
@@ -378,13 +386,29 @@ void view_real_set_fini(struct clo_view_set *vs)
 	}
 }
 
-int view_real_hide(struct clo_view_set *vs, struct clo_range r)
+typedef int (*set_fn)(struct clo_view_set *vs, struct clo_range r);
+
+/* @once with the lock of the set, until no change of the address space is in its way. */
+static int settled(struct clo_view_set *vs, struct clo_range r, set_fn once)
+{
+	for (;;) {
+		int ret;
+
+		clo_rwlock_rdlock(&vs->lock);
+		ret = once(vs, r);
+		clo_rwlock_unlock(&vs->lock);
+		if (ret != -EAGAIN)
+			return ret;
+		vs->vh->ops->real->wait(vs->vh);
+	}
+}
+
+static int hide_once(struct clo_view_set *vs, struct clo_range r)
 {
 	const struct view_real_ops *ops = vs->vh->ops->real;
 	struct view_map *m, *bad = NULL;
 	int ret = 0;
 
-	clo_rwlock_rdlock(&vs->lock);
 	for (m = vs->maps; m && !bad; m = m->next_in_set) {
 		struct clo_range x = view_clip_out(m, r);
 
@@ -393,6 +417,8 @@ int view_real_hide(struct clo_view_set *vs, struct clo_range r)
 		if (ret)
 			bad = m;
 	}
+	if (ret == -EAGAIN)
+		return ret;
 	for (m = vs->maps; m != bad; m = m->next_in_set) {
 		struct clo_range x = view_clip_out(m, r);
 
@@ -403,33 +429,47 @@ int view_real_hide(struct clo_view_set *vs, struct clo_range r)
 		else
 			ops->hide_commit(m, x);
 	}
-	clo_rwlock_unlock(&vs->lock);
 	return ret;
+}
+
+int view_real_hide(struct clo_view_set *vs, struct clo_range r)
+{
+	return settled(vs, r, hide_once);
+}
+
+static int on_all(struct clo_view_set *vs, struct clo_range r,
+		  int (*fn)(struct view_map *m, struct clo_range x))
+{
+	int ret = 0;
+
+	for (struct view_map *m = vs->maps; m && ret != -EAGAIN; m = m->next_in_set) {
+		struct clo_range x = view_clip_out(m, r);
+
+		if (x.start < x.end)
+			ret = fn(m, x);
+	}
+	return ret;
+}
+
+static int show_once(struct clo_view_set *vs, struct clo_range r)
+{
+	(void)clo_a64_add(&vs->show_seq, 1);
+	return on_all(vs, r, vs->vh->ops->real->show);
 }
 
 void view_real_show(struct clo_view_set *vs, struct clo_range r)
 {
-	clo_rwlock_rdlock(&vs->lock);
-	(void)clo_a64_add(&vs->show_seq, 1);
-	for (struct view_map *m = vs->maps; m; m = m->next_in_set) {
-		struct clo_range x = view_clip_out(m, r);
+	(void)settled(vs, r, show_once);
+}
 
-		if (x.start < x.end)
-			vs->vh->ops->real->show(m, x);
-	}
-	clo_rwlock_unlock(&vs->lock);
+static int drop_once(struct clo_view_set *vs, struct clo_range r)
+{
+	return on_all(vs, r, vs->vh->ops->real->drop);
 }
 
 void view_real_drop(struct clo_view_set *vs, struct clo_range r)
 {
-	clo_rwlock_rdlock(&vs->lock);
-	for (struct view_map *m = vs->maps; m; m = m->next_in_set) {
-		struct clo_range x = view_clip_out(m, r);
-
-		if (x.start < x.end)
-			vs->vh->ops->real->drop(m, x);
-	}
-	clo_rwlock_unlock(&vs->lock);
+	(void)settled(vs, r, drop_once);
 }
 
 bool view_real_is_shown(const struct clo_view_set *vs, uint64_t index)

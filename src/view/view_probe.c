@@ -61,7 +61,7 @@ static int touch(void *p)
 static int try_poison(int uffd, void *p, size_t bytes)
 {
 	size_t done;
-	int ret = view_uffd_poison(uffd, p, bytes, &done);
+	int ret = view_uffd_poison(uffd, p, bytes, bytes, &done);
 
 	if (ret)
 		return ret;

@@ -117,57 +117,73 @@ int view_uffd_register(int fd, void *addr, size_t bytes, uint64_t mode)
 	return ioctl(fd, UFFDIO_REGISTER, &reg) < 0 ? -errno : 0;
 }
 
+/* One ioctl over [addr, addr + bytes): 0, or -errno and in *count what was done before it. */
+typedef int (*fill_fn)(int fd, uint8_t *addr, size_t bytes, int64_t *count);
+
+static int one_continue(int fd, uint8_t *addr, size_t bytes, int64_t *count)
+{
+	struct uffdio_continue c = { .range = { .start = (uintptr_t)addr, .len = bytes } };
+	int ret = ioctl(fd, UFFDIO_CONTINUE, &c) == 0 ? 0 : -errno;
+
+	*count = c.mapped;
+	return ret;
+}
+
+static int one_poison(int fd, uint8_t *addr, size_t bytes, int64_t *count)
+{
+	struct view_poison p = { .range = { .start = (uintptr_t)addr, .len = bytes } };
+	int ret = ioctl(fd, VIEW_UFFDIO_POISON, &p) == 0 ? 0 : -errno;
+
+	*count = p.updated;
+	return ret;
+}
+
 /*
- * One ioctl reports a part done (EAGAIN and a count), or that the address space is about to change
- * (EAGAIN and no count): both go on. Any other error stands for the first unit after *done.
+ * An ioctl reports a part done by EAGAIN and a count; any other error stands for the first unit
+ * after *done. It works inside one VMA only (ENOENT): the VMM splits them, by mprotect() of a part.
  */
-static int step(int64_t count, int err, size_t *done)
+static int fill(int fd, uint8_t *addr, size_t bytes, size_t unit, size_t *done, fill_fn one)
 {
-	if (count > 0)
-		*done += (size_t)count;
-	if (err != EAGAIN)
-		return -err;
-	if (count <= 0)
-		clo_relax();
-	return 0;
-}
+	size_t len = bytes;
 
-int view_uffd_continue(int fd, void *addr, size_t bytes, size_t *done)
-{
 	*done = 0;
 	while (*done < bytes) {
-		struct uffdio_continue c = {
-			.range = { .start = (uintptr_t)addr + *done, .len = bytes - *done },
-		};
-		int ret = 0;
+		int64_t count = 0;
+		int ret;
 
-		if (ioctl(fd, UFFDIO_CONTINUE, &c) == 0)
-			*done = bytes;
-		else
-			ret = step(c.mapped, errno, done);
-		if (ret)
+		if (len > bytes - *done)
+			len = bytes - *done;
+		ret = one(fd, addr + *done, len, &count);
+		if (ret == 0)
+			count = (int64_t)len;
+		if (count > 0) {
+			*done += (size_t)count;
+			len = bytes - *done;
+		}
+		if (ret == -ENOENT && len > unit)
+			len = len / 2 < unit ? unit : len / 2 / unit * unit;
+		else if (ret && !(ret == -EAGAIN && count > 0))
 			return ret;
 	}
 	return 0;
 }
 
-int view_uffd_poison(int fd, void *addr, size_t bytes, size_t *done)
+int view_uffd_continue(int fd, void *addr, size_t bytes, size_t unit, size_t *done)
 {
-	*done = 0;
-	while (*done < bytes) {
-		struct view_poison p = {
-			.range = { .start = (uintptr_t)addr + *done, .len = bytes - *done },
-		};
-		int ret = 0;
+	return fill(fd, addr, bytes, unit, done, one_continue);
+}
 
-		if (ioctl(fd, VIEW_UFFDIO_POISON, &p) == 0)
-			*done = bytes;
-		else
-			ret = step(p.updated, errno, done);
-		if (ret)
-			return ret;
-	}
-	return 0;
+int view_uffd_poison(int fd, void *addr, size_t bytes, size_t unit, size_t *done)
+{
+	return fill(fd, addr, bytes, unit, done, one_poison);
+}
+
+bool view_uffd_changing(int fd)
+{
+	/* Of nothing: what is looked at before the arguments is all that matters. */
+	struct uffdio_writeprotect none = { .mode = 0 };
+
+	return ioctl(fd, UFFDIO_WRITEPROTECT, &none) != 0 && errno == EAGAIN;
 }
 
 void view_uffd_wake(int fd, void *addr, size_t bytes)
