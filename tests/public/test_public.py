@@ -3,7 +3,7 @@
 """The public side: the header in each language that may include it, a consumer against the shared
 library, and what that library exports.
 
-Usage: test_public.py INCLUDE_DIR LIBRARY CONSUMER.c  (CC and CXX choose the compilers)
+Usage: test_public.py INCLUDE_DIR LIBRARY CONSUMER.c UNLOAD.c  (CC and CXX choose the compilers)
 """
 import os
 import re
@@ -12,7 +12,7 @@ import subprocess
 import sys
 import tempfile
 
-INCLUDE, LIBRARY, CONSUMER = sys.argv[1:4]
+INCLUDE, LIBRARY, CONSUMER, UNLOAD = sys.argv[1:5]
 # Not -Wshadow: g++ means by it also a function with the name of a struct, as in stat(2).
 WARNINGS = ["-Wall", "-Wextra", "-Wpedantic", "-Werror", "-Wconversion"]
 SANITIZER = os.environ.get("CLO_SANITIZE", "none")
@@ -99,6 +99,17 @@ def names_say_their_object():
     result("functions are called after their object", "\n".join(wrong) if names else "no functions")
 
 
+def unload_is_harmless(folder):
+    name = "a thread outlives the plugin that used the library"
+    found = compiler("CC", ["cc", "gcc", "clang"])
+    program = os.path.join(folder, "unload")
+    if SANITIZER != "none" or not found:
+        result(name, skip="the library is built with a sanitizer" if found else "no compiler")
+        return
+    problem = run(*found, *WARNINGS, "-std=gnu17", "-I", INCLUDE, UNLOAD, "-o", program, "-pthread", "-ldl")
+    result(name, problem or run(program, os.path.abspath(LIBRARY), timeout=60))
+
+
 def exports():
     nm = shutil.which("nm")
     if not nm:
@@ -118,6 +129,7 @@ def exports():
 with tempfile.TemporaryDirectory() as scratch:
     header_compiles(scratch)
     consumer_runs(scratch)
+    unload_is_harmless(scratch)
 names_say_their_object()
 exports()
 print("1..%d" % number)
