@@ -65,6 +65,7 @@ static int make(struct clo_gmem *g, uint64_t index, bool is_private, struct clo_
 		return -EAGAIN;
 	}
 	h->order = order;
+	h->made = true;
 	if (is_private && (g->flags & CLO_GMEM_NO_DIRECT_MAP))
 		clo_page_set_direct(g->db, h->head, false);
 	return 0;
@@ -102,6 +103,7 @@ int gmem_folio_hold(struct clo_gmem *g, uint64_t index, bool is_private, struct 
 	if (ret)
 		return ret;
 	h->pfn = gmem_window_pfn(win, index);
+	h->made = false;
 	ret = -EEXIST;
 	if (clo_frame_get(g->db, h->pfn).state == CLO_FRAME_FREE)
 		ret = make(g, index, is_private, snap, h);

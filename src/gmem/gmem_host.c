@@ -143,6 +143,46 @@ static int plan_hidden(struct clo_gmem *g, struct clo_range index, struct map_pl
 	return 0;
 }
 
+/*
+ * Level REMAP: a touch cannot ask for a page, so all shared ones are made now; those that cannot be
+ * had for another reason than memory stay out of the mapping.
+ */
+static int make_shared(struct clo_gmem *g, struct clo_range index, struct gmem_made *made)
+{
+	int ret = 0;
+
+	for (uint64_t at = index.start; at < index.end && ret != -ENOMEM;) {
+		bool is_private;
+		struct clo_range run = clo_attr_run(g->attr, at, index.end, &is_private);
+
+		for (at = run.start; !is_private && at < run.end && ret != -ENOMEM;) {
+			ret = gmem_made_page(made, at);
+			if (ret == -EAGAIN)
+				clo_relax();
+			else
+				at++;
+		}
+		at = is_private ? run.end : at;
+	}
+	return ret == -ENOMEM ? ret : 0;
+}
+
+static int map_planned(struct clo_gmem *g, struct clo_range index, const struct map_plan *plan,
+		       void **addr)
+{
+	struct gmem_made made;
+	int ret = 0;
+
+	gmem_made_init(&made, g, index);
+	if (g->all_at_once)
+		ret = make_shared(g, index, &made);
+	if (ret == 0)
+		ret = clo_view_map(g->views, plan->pieces, plan->piece_count, plan->hidden,
+				   plan->hidden_count, addr);
+	gmem_made_end(&made, ret == 0);
+	return ret;
+}
+
 /* [start, end) in pages; beyond the file there is nothing whose attribute could change. */
 static int map_range(struct clo_gmem *g, uint64_t start, uint64_t end, void **addr)
 {
@@ -161,8 +201,7 @@ static int map_range(struct clo_gmem *g, uint64_t start, uint64_t end, void **ad
 	if (ret == 0)
 		ret = plan_hidden(g, index, &plan);
 	if (ret == 0)
-		ret = clo_view_map(g->views, plan.pieces, plan.piece_count, plan.hidden,
-				   plan.hidden_count, addr);
+		ret = map_planned(g, index, &plan, addr);
 	if (index.start < index.end)
 		clo_rangelock_unlock(&g->ranges, &hold);
 	if (ret)

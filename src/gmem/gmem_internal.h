@@ -31,6 +31,7 @@ struct clo_gmem {
 	uint64_t flags;
 	struct clo_attr *attr;
 	struct clo_view_set *views; /* or NULL */
+	bool all_at_once;           /* a mapping needs all its shared pages when it is made */
 	struct clo_gmem_ops ops;
 
 	_Alignas(64) struct clo_inval inval;
@@ -91,6 +92,7 @@ struct gmem_hold {
 	struct clo_pfn pfn; /* of the index asked for, or met */
 	struct clo_pfn head;
 	unsigned order;
+	bool made; /* by this call */
 };
 /* The first folio that has a page in [*at, end), locked; *at moves behind it. False: none left. */
 bool gmem_folio_lock_next(const struct clo_gmem *g, uint64_t *at, uint64_t end,
@@ -106,6 +108,20 @@ int gmem_folio_clear(struct clo_gmem *g, struct gmem_hold *h, bool *fresh) CLO_M
 
 /* gmem_pin.c: who waits for a pin looks again. */
 void gmem_wake_blamers(struct clo_gmem *g);
+
+/* gmem_made.c: shared pages that a call makes first. */
+struct gmem_made {
+	struct clo_gmem *g;
+	uint64_t start, pages;
+	uint64_t *map; /* bit: made here; NULL: none was missing */
+	uint64_t few;
+	bool any;
+};
+void gmem_made_init(struct gmem_made *m, struct clo_gmem *g, struct clo_range index);
+/* Is there, or is made, and nobody has to know: errors as clo_gmem_get_folio(). */
+int gmem_made_page(struct gmem_made *m, uint64_t index) CLO_MUST_USE;
+/* @keep: else those that nobody has used since are freed. */
+void gmem_made_end(struct gmem_made *m, bool keep);
 
 /* gmem_bind.c: the ops of all bindings that meet @index. */
 void gmem_stage2_begin(struct clo_gmem *g, struct clo_range index);

@@ -88,6 +88,20 @@ static void unpin_pages(struct clo_gmem *g, struct clo_range index)
 		gmem_window_put(g, win, true);
 }
 
+/* All pages are there before the first is pinned: without memory for all, none stays made. */
+static int make_page(struct gmem_made *made, uint64_t index)
+{
+	for (;;) {
+		int ret = gmem_made_page(made, index);
+
+		if (ret == -EACCES)
+			return -EFAULT;
+		if (ret != -EAGAIN || clo_inval_busy(&made->g->inval, index))
+			return ret;
+		clo_relax();
+	}
+}
+
 static void registry_add(struct clo_gmem *g, struct clo_gmem_pin *pin)
 {
 	clo_mutex_lock(&g->pin_lock);
@@ -135,14 +149,24 @@ static int pin_make(struct clo_gmem *g, uint64_t off, uint64_t len, const char *
 /* All pages of @pin, or none and *err: the one in the way. */
 static int pin_pages(struct clo_gmem_pin *pin, uint64_t *err)
 {
-	for (uint64_t i = pin->index.start; i < pin->index.end; i++) {
-		int ret = pin_page(pin->g, i);
+	struct clo_range index = pin->index;
+	uint64_t at = index.start;
+	struct gmem_made made;
+	int ret = 0;
 
-		if (ret) {
-			*err = i << CLO_PAGE_SHIFT;
-			unpin_pages(pin->g, clo_range(pin->index.start, i));
-			return ret;
-		}
+	gmem_made_init(&made, pin->g, index);
+	for (; ret == 0 && clo_range_len(index) > 1 && at < index.end; at += ret == 0)
+		ret = make_page(&made, at);
+	if (ret == 0) {
+		for (at = index.start; ret == 0 && at < index.end; at += ret == 0)
+			ret = pin_page(pin->g, at);
+		if (ret)
+			unpin_pages(pin->g, clo_range(index.start, at));
+	}
+	gmem_made_end(&made, ret == 0);
+	if (ret) {
+		*err = at << CLO_PAGE_SHIFT;
+		return ret;
 	}
 	clo_gmem_get(pin->g);
 	registry_add(pin->g, pin);

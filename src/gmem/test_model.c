@@ -141,6 +141,7 @@ static void op_convert(struct m *m, struct m_file *f, unsigned start, unsigned e
 static void op_pin(struct m *m, struct m_file *f, unsigned start, unsigned end)
 {
 	struct m_pin *pin = &f->pin[below(m, PINS)];
+	struct m_page before[PAGES];
 	uint64_t off = 0;
 	unsigned i;
 	int ret, want = 0;
@@ -152,6 +153,7 @@ static void op_pin(struct m *m, struct m_file *f, unsigned start, unsigned end)
 		*pin = (struct m_pin){ 0 };
 		return;
 	}
+	memcpy(before, f->page, sizeof(before));
 	ret = clo_gmem_pin(f->g, (uint64_t)start << 12, (uint64_t)(end - start) << 12, "model",
 			   &pin->pin, &off);
 	for (i = start; i < end && want == 0; i++) {
@@ -165,6 +167,7 @@ static void op_pin(struct m *m, struct m_file *f, unsigned start, unsigned end)
 	CHECK_EQ(ret, want);
 	if (want) {
 		CHECK_EQ(off >> 12, i - 1);
+		memcpy(f->page, before, sizeof(before));
 		return;
 	}
 	pin->start = start;

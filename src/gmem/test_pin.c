@@ -59,6 +59,7 @@ TEST(pin_is_all_or_nothing)
 	CHECK_ERR(clo_gmem_pin_nowait(g, 2 * 4096, 4096, "x", &pin, &off), -EFAULT);
 	CHECK_EQ(off, 2 * 4096);
 	/* Memory for one more page only. */
+	CHECK_OK(t_allocate(g, 14, 2));
 	CHECK_ERR(clo_gmem_pin(g, 8 * 4096, 3 * 4096, "x", &pin, &off), -ENOMEM);
 	CHECK_EQ(off, 9 * 4096);
 	CHECK_ERR(clo_gmem_pin_nowait(g, 8 * 4096, 3 * 4096, "x", &pin, &off), -ENOMEM);

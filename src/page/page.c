@@ -165,10 +165,13 @@ static uint64_t default_space(uint64_t frames_limit)
 	return 4 * frames_limit;
 }
 #else
+/* At most half of the address space for all pools together: views want some, and the VMM. */
+#ifdef CLO_SYNC_TSAN /* leaves 1.5 TiB of it */
+#define SPACE_AT_MOST (1ULL << 27)
+#else
 #define SPACE_AT_MOST (1ULL << 33) /* 32 TiB */
-#define SPACE_OF_PROCESS                                                                           \
-	(1ULL << 34) /* half of the address space: views want some, the VMM too                    \
-		      */
+#endif
+#define SPACE_OF_PROCESS (2 * SPACE_AT_MOST)
 
 static struct clo_a64 spaces; /* of all pools */
 

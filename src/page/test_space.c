@@ -68,9 +68,9 @@ TEST(many_pools)
 
 	for (size_t i = 0; i < CLO_ARRAY_SIZE(db); i++)
 		CHECK_OK(clo_pagedb_create(CLO_POOL_MEMFD, 1 << 20, 0, &db[i]));
-	p = mmap(NULL, 1ULL << 38, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	p = mmap(NULL, 1ULL << 36, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	CHECK(p != MAP_FAILED);
-	munmap(p, 1ULL << 38);
+	munmap(p, 1ULL << 36);
 	for (size_t i = 0; i < CLO_ARRAY_SIZE(db); i++)
 		clo_pagedb_destroy(db[i]);
 }

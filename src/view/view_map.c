@@ -56,16 +56,32 @@ static bool unit_has_content(const struct view_map *m, uint64_t index)
 	return index == end;
 }
 
+/* The unit of the first page in [@at, end) that has a frame; or @end. A few pages may lie TiB
+ * apart. */
+static uint64_t next_frame(const struct view_map *m, uint64_t at, uint64_t end)
+{
+	while (at < end) {
+		struct clo_pfn first = view_pfn(m, at), pfn = first;
+		uint64_t stop = view_piece_end(m, at);
+
+		stop = stop < end ? stop : end;
+		if (clo_page_next_used(m->set->vh->db, &pfn, first.n + (stop - at)))
+			return clo_align_down(at + (pfn.n - first.n), m->set->vh->unit);
+		at = stop;
+	}
+	return end;
+}
+
 struct clo_range view_content_run(const struct view_map *m, uint64_t at, uint64_t end,
 				  bool *content)
 {
-	uint64_t unit = m->set->vh->unit;
-	uint64_t i = at + unit;
+	uint64_t unit = m->set->vh->unit, i = at;
 
 	*content = unit_has_content(m, at);
-	while (i < end && unit_has_content(m, i) == *content)
-		i += unit;
-	return clo_range(at, i);
+	do
+		i = *content ? i + unit : next_frame(m, i + unit, end);
+	while (i < end && unit_has_content(m, i) == *content);
+	return clo_range(at, i < end ? i : end);
 }
 
 /* A folio is locked once, at its first page inside the block. */
