@@ -304,8 +304,12 @@ bool clo_gmem_wait_blamed(struct clo_gmem *g, uint64_t ticket, uint64_t deadline
 	bool gone, in_time = true;
 
 	clo_mutex_lock(&g->pin_lock);
-	while (!(gone = g->blamed_gone != ticket) && in_time)
-		in_time = clo_cond_timedwait(&g->unpinned, &g->pin_lock, deadline_ns);
+	while (!(gone = g->blamed_gone != ticket) && in_time) {
+		if (deadline_ns == UINT64_MAX)
+			clo_cond_wait(&g->unpinned, &g->pin_lock);
+		else
+			in_time = clo_cond_timedwait(&g->unpinned, &g->pin_lock, deadline_ns);
+	}
 	clo_mutex_unlock(&g->pin_lock);
 	return gone;
 }
