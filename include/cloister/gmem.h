@@ -68,7 +68,8 @@ CLO_API int clo_gmem_fallocate(struct clo_gmem *gmem, int mode, int64_t off,
  * -ENOMEM: len is more than an address space, or wraps when it is rounded. -EOVERFLOW: off + len is
  * past the largest offset. -ENODEV: no MMAP flag. -EINVAL: not shared. -EOPNOTSUPP: host view level
  * SOFT. -EINVAL: on a host with hugetlb, an end inside the file (the size is one) that is not in
- * units of 2M. -ENOMEM: also a limit of VMAs.
+ * units of 2M. -ENOMEM: also a limit of VMAs, or no room: all mappings of a host together have 3/4
+ * of the pool's address space. A call that fails has taken neither memory nor room.
  */
 CLO_API int clo_gmem_mmap(struct clo_gmem *gmem, uint64_t off, uint64_t len, bool shared,
 			  void **addr) CLO_CHECKED;
@@ -107,6 +108,7 @@ CLO_API int clo_gmem_inject_memory_error(struct clo_gmem *gmem, uint64_t off) CL
  * Pin all of [off, off + len), or nothing; missing pages are made. Cloister's own. Waits for
  * conversions and holes in the range. *err_off (may be NULL): the page in the way.
  * -EINVAL: bounds, alignment, empty. -EFAULT: a private page. -EHWPOISON: memory error. -ENOMEM.
+ * When it fails, pages that it has made are freed again, but for those that somebody uses by then.
  */
 CLO_API int clo_gmem_pin(struct clo_gmem *gmem, uint64_t off, uint64_t len, const char *holder,
 			 struct clo_gmem_pin **out, uint64_t *err_off) CLO_CHECKED;

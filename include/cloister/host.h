@@ -37,8 +37,9 @@ struct clo_host_config {
  * multiple of 4096 or above 2^50. -ENOMEM: no memory, no address space (ulimit -v and -f should
  * allow 4 times mem_bytes, and some), or no huge pages. -EPERM: the view asked for is not permitted
  * on this machine (AUTO never gives this). Else what memfd_create(2) gave.
- * The address space of the pool is far larger than mem_bytes, and mlockall() counts it: it may be
- * called before this, or later with MCL_ONFAULT; later without, MCL_CURRENT fills all of it with
+ * The address space of the pool is far larger than mem_bytes (32 TiB for the first host of a
+ * process, for each further one half of what is left of 64 TiB), and mlockall() counts it: it may
+ * be called before this, or later with MCL_ONFAULT; later without, MCL_CURRENT fills all of it with
  * memory. Under MCL_FUTURE a finite RLIMIT_MEMLOCK (without CAP_IPC_LOCK) is -ENOMEM here.
  */
 CLO_API int clo_host_create(const struct clo_host_config *cfg, struct clo_host **out) CLO_CHECKED;
