@@ -71,7 +71,8 @@ struct clo_convert {
  *
  * A pinned page cannot become private: -EAGAIN, or with wait_ns, wait for the pin. Nothing is held
  * while waiting: listeners map again, other pins may come, memslots and files may go. When the pin
- * in the way has gone the conversion starts over.
+ * in the way has gone the conversion starts over. What the kernel holds (vmsplice, io_uring,
+ * O_DIRECT, vhost) is no pin and stops nothing: clo_gmem_pin() a page before it is given away.
  *
  * c is written on failure only.
  * -E2BIG, -EINVAL: size. -EINVAL: flags, alignment, empty, wrap, no private memory; memslots show

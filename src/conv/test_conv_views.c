@@ -8,7 +8,10 @@
 #include "harness/engine.h"
 #include "harness/touch.h"
 
+#include <fcntl.h>
 #include <sys/mman.h>
+#include <sys/uio.h>
+#include <unistd.h>
 
 #define PAGES 16U
 
@@ -111,4 +114,34 @@ TEST_TIMEOUT(a_part_that_cannot_be_hidden_shows_the_others_again, 120)
 {
 	second_part_fails(0);
 	second_part_fails(1);
+}
+
+/*
+ * A limit, kept here so that it is known: a reference that the kernel has taken of a shared page
+ * (vmsplice here; io_uring buffers, O_DIRECT in flight and vhost are the same) does not stop a
+ * conversion, and leads to what the guest stores afterwards.
+ */
+TEST(a_reference_of_the_kernel_is_not_seen)
+{
+	struct eng_config cfg = { .owner = CLO_ATTR_OWNER_GMEM,
+				  .view = CLO_HOST_VIEW_REMAP,
+				  .gmem_flags = CLO_GMEM_MMAP | CLO_GMEM_INIT_SHARED };
+	uint8_t *view, got = 0;
+	struct iovec v;
+	struct eng e;
+	int fd[2];
+
+	eng_open(&e, cfg);
+	CHECK_OK(clo_gmem_mmap(e.gmem, 0, e.pages * E_PAGE, true, (void **)&view));
+	view[0] = 5;
+	CHECK_OK(pipe(fd));
+	v = (struct iovec){ view, 1 };
+	CHECK_EQ(vmsplice(fd[1], &v, 1, 0), 1);
+	CHECK_OK(eng_convert(&e, 0, 1, CLO_CONVERT_TO_PRIVATE));
+	CHECK_OK(eng_store(&e, 0, 0, 9));
+	CHECK_EQ(read(fd[0], &got, 1), 1);
+	CHECK_EQ(got, 9);
+	close(fd[0]);
+	close(fd[1]);
+	eng_close(&e);
 }
