@@ -79,6 +79,8 @@ static const struct break_text break_text[CLO_BREAK_COUNT] = {
 	[CLO_BREAK_WINDOW] = { "window", "window: give it back without the second look" },
 	[CLO_BREAK_WINDOW_DEAD] = { "window-dead",
 				    "fault: trust a frame of a window that has gone" },
+	[CLO_BREAK_TOUCH_WAIT] = { "touch-wait", "zap: do not wait for uses of the VMM's memory" },
+	[CLO_BREAK_EVENT_LOOK] = { "event-look", "sleep: no look after the announcement" },
 };
 
 const char *clo_break_name(enum clo_break which)

@@ -218,6 +218,8 @@ enum clo_break {
 	CLO_BREAK_LAST_PIN,        /* close: lose a frame for a pin that has just gone (I6) */
 	CLO_BREAK_WINDOW,          /* window: give it back without the second look (I3) */
 	CLO_BREAK_WINDOW_DEAD,     /* fault: trust a frame of a window that has gone (I1) */
+	CLO_BREAK_TOUCH_WAIT,      /* zap: do not wait for uses of the VMM's memory (I5) */
+	CLO_BREAK_EVENT_LOOK,      /* sleep: no look at the condition after the announcement (I7) */
 	CLO_BREAK_COUNT
 };
 /* clang-format on */

@@ -316,6 +316,13 @@ static int free_gmem(void *arg, const struct clo_slot *slot, struct clo_range gf
 /* Still with the gfns: a conversion back must not lose its new pages. */
 static void free_other(struct conv *c)
 {
+	if (c->done && c->to_private) {
+		/* The VMM's memory may be in use still, and would come to life again; it may also
+		 * block, which memslots must not wait for. */
+		clo_slots_unlock(c->vm->slots);
+		clo_touch_wait(&c->vm->mmu, c->gfns);
+		clo_slots_lock_shared(c->vm->slots);
+	}
 	if (c->done && c->tell_dma)
 		(void)clo_slots_for_each(c->vm->slots, 0, c->gfns,
 					 c->to_private ? free_user : free_gmem, c);

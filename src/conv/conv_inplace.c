@@ -290,8 +290,32 @@ int conv_inplace(struct conv *c)
 	return conv_run(c, steps, c->dry_run ? CONV_LOCKED : CONV_PHASES - 1);
 }
 
+static void hull(void *arg, struct clo_range index, struct clo_range gfns)
+{
+	struct clo_range *all = arg;
+
+	(void)index;
+	all->start = gfns.start < all->start ? gfns.start : all->start;
+	all->end = gfns.end > all->end ? gfns.end : all->end;
+}
+
+/* A file that cannot be mapped has the VMM's memory as its shared side: no use of it is left. */
+static void wait_touches(struct conv *c)
+{
+	for (unsigned i = 0; c->done && c->to_private && i < c->seg_count; i++) {
+		struct clo_range gfns = clo_range(UINT64_MAX, 0);
+
+		if (clo_gmem_flags(c->segs[i].g) & CLO_GMEM_MMAP)
+			continue;
+		clo_gmem_for_each_gfn(c->segs[i].g, c->segs[i].index, hull, &gfns);
+		if (gfns.start < gfns.end)
+			clo_touch_wait(&c->vm->mmu, gfns);
+	}
+}
+
 void conv_settle(struct conv *c)
 {
+	wait_touches(c);
 	for (unsigned i = 0; c->done && !c->to_private && i < c->seg_count; i++) {
 		struct clo_view_set *views = clo_gmem_views(c->segs[i].g);
 

@@ -150,6 +150,7 @@ bool explore_objects_shared(const struct explore_objects *o, const struct clo_sc
 	case CLO_OP_COND_WAIT:
 	case CLO_OP_COND_WAKE:
 	case CLO_OP_BROADCAST:
+	case CLO_OP_EVENT_SLEEP:
 	case CLO_OP_COUNT:
 		break;
 	}

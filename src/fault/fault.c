@@ -13,9 +13,13 @@
 /* Where the page comes from. */
 struct backing {
 	struct clo_pfn pfn;
-	unsigned order;  /* largest contiguous folio around pfn */
-	bool is_private; /* the frame is PRIVATE: one gfn only (I1) */
+	unsigned order;       /* largest contiguous folio around pfn */
+	enum clo_level level; /* largest leaf that memslot and attributes allow */
+	bool is_private;      /* the frame is PRIVATE: one gfn only (I1) */
 	bool writable;
+	bool is_ready;
+	struct clo_gmem *gmem; /* not ready: a reference; NULL: memory of the VMM */
+	uint64_t index;
 };
 
 bool clo_fault_classify(struct clo_vm *vm, struct clo_gfn gfn, bool asked_private)
@@ -88,33 +92,6 @@ static enum clo_fault_end gmem_error(struct clo_fault *f, int ret)
 	}
 }
 
-/* Step 7 and 8: the frame, zeroed and prepared. */
-static enum clo_fault_end get_backing(const struct clo_slot *slot, struct clo_fault *f,
-				      struct backing *b)
-{
-	struct clo_gmem *g;
-	uint64_t index;
-	int ret;
-
-	b->writable = !(slot->flags & CLO_MEM_READONLY);
-	if (!f->is_private && !(slot->flags & CLO_MEMSLOT_GMEM_ONLY)) {
-		b->pfn = clo_pfn_of_hva(clo_slot_hva(slot, f->gfn));
-		b->order = clo_fault_user_order(clo_slot_hva(slot, f->gfn));
-		b->is_private = false;
-		return CLO_FAULT_FIXED;
-	}
-	g = clo_slot_gmem(slot);
-	if (!g)
-		return fail(f, CLO_CAUSE_GMEM_GONE, -EFAULT);
-	index = clo_slot_index(slot, f->gfn);
-	/* The file's own state, which is the access's kind wherever the file owns the attribute. */
-	b->is_private = clo_attr_is_private(clo_gmem_attr(g), index);
-	ret = clo_gmem_get_folio(g, index, f->gfn, b->is_private, &b->pfn, &b->order);
-	if (ret == 0)
-		clo_note("fault: folio ready, pfn", b->pfn.n);
-	return ret ? gmem_error(f, ret) : CLO_FAULT_FIXED;
-}
-
 static bool attr_uniform(struct clo_vm *vm, const struct clo_slot *slot, struct clo_gfn gfn,
 			 enum clo_level level)
 {
@@ -128,25 +105,68 @@ static bool attr_uniform(struct clo_vm *vm, const struct clo_slot *slot, struct 
 	return !g || clo_attr_is_uniform(clo_gmem_attr(g), clo_slot_index(slot, gfn), level);
 }
 
-/* Largest leaf that slot, alignment, folio and attributes allow (docs/design/faults.md). */
-static enum clo_level max_level(struct clo_vm *vm, const struct clo_slot *slot,
-				const struct clo_fault *f, const struct backing *b)
+/* Largest leaf that memslot and attributes allow, and folios of @order. */
+static enum clo_level slot_level(struct clo_vm *vm, const struct clo_slot *slot,
+				 const struct clo_fault *f, unsigned order)
 {
 	for (enum clo_level level = vm->max_level; level > CLO_LEVEL_4K; level--) {
 		uint64_t pages = clo_level_pages(level);
 		uint64_t base = clo_align_down(f->gfn.n, pages);
 
-		if (clo_level_order(level) > b->order || base < slot->gfns.start ||
+		if (clo_level_order(level) > order || base < slot->gfns.start ||
 		    base + pages > slot->gfns.end)
 			continue;
-		if (!clo_is_aligned(f->gfn.n - b->pfn.n, pages) ||
-		    !attr_uniform(vm, slot, f->gfn, level))
-			continue;
-		if (!f->is_private && slot->holes)
+		if (!attr_uniform(vm, slot, f->gfn, level) || (!f->is_private && slot->holes))
 			continue;
 		return level;
 	}
 	return CLO_LEVEL_4K;
+}
+
+/* Largest leaf for this backing: gfn and pfn have to be aligned to each other. */
+static enum clo_level fit(const struct clo_fault *f, const struct backing *b)
+{
+	enum clo_level level = b->level;
+
+	while (level > CLO_LEVEL_4K &&
+	       (clo_level_order(level) > b->order ||
+		!clo_is_aligned(f->gfn.n - b->pfn.n, clo_level_pages(level))))
+		level--;
+	return level;
+}
+
+/*
+ * Step 7: the backing. What is not ready is made so by make_ready(), with nothing held, so it gets
+ * what it needs here: a reference, and what the memslot says.
+ */
+static enum clo_fault_end find_backing(struct clo_vm *vm, const struct clo_slot *slot,
+				       struct clo_fault *f, struct backing *b)
+{
+	struct clo_gmem *g;
+
+	*b = (struct backing){ .writable = !(slot->flags & CLO_MEM_READONLY) };
+	if (!f->is_private && !(slot->flags & CLO_MEMSLOT_GMEM_ONLY)) {
+		b->pfn = clo_pfn_of_hva(clo_slot_hva(slot, f->gfn));
+		b->order = clo_level_order(CLO_LEVEL_2M);
+		b->level = slot_level(vm, slot, f, b->order);
+		return CLO_FAULT_FIXED;
+	}
+	g = clo_slot_gmem(slot);
+	if (!g)
+		return fail(f, CLO_CAUSE_GMEM_GONE, -EFAULT);
+	b->index = clo_slot_index(slot, f->gfn);
+	/* The file's own state, which is the access's kind wherever the file owns the attribute. */
+	b->is_private = clo_attr_is_private(clo_gmem_attr(g), b->index);
+	b->is_ready = clo_gmem_find_folio(g, b->index, b->is_private, &b->pfn, &b->order);
+	if (!b->is_ready) {
+		clo_gmem_get(g);
+		b->gmem = g;
+		b->order = CLO_MAX_FOLIO_ORDER;
+	} else {
+		clo_note("fault: folio ready, pfn", b->pfn.n);
+	}
+	b->level = slot_level(vm, slot, f, b->order);
+	return CLO_FAULT_FIXED;
 }
 
 /* Has anything under the leaf moved since @snap, or is it moving? */
@@ -160,39 +180,66 @@ static bool stale(struct clo_vm *vm, struct clo_gfn gfn, enum clo_level level,
 	return clo_inval_retry(&vm->mmu.inval, gfn.n, snap);
 }
 
-/* The VMM's own page comes to life here, where a zap waits for it. */
-static int populate(const struct backing *b, struct clo_pfn pfn, uint64_t pages)
+/* Step 8: the frame, zeroed and prepared. */
+static enum clo_fault_end make_folio(struct clo_fault *f, struct backing *b)
 {
-	struct clo_hva hva = { (pfn.n & ~CLO_PFN_USER) << CLO_PAGE_SHIFT };
+	int ret = clo_gmem_get_folio(b->gmem, b->index, f->gfn, b->is_private, &b->pfn, &b->order);
 
-	return clo_pfn_is_user(pfn)
-		       ? clo_fault_user_populate(hva, pages << CLO_PAGE_SHIFT, b->writable)
-		       : 0;
+	if (ret == 0)
+		clo_note("fault: folio ready, pfn", b->pfn.n);
+	return ret ? gmem_error(f, ret) : CLO_FAULT_FIXED;
 }
 
-/* The entry is frozen: last checks, then publish or put back. *smaller: 4K may do. */
+/*
+ * Step 8 for the VMM's own memory: make it present. It may block for as long as the VMM likes, so
+ * nothing is held; but who takes the page from the guest waits for the touch before it frees the
+ * page, or the page would come to life again behind its back and nobody would free it.
+ */
+static enum clo_fault_end make_present(struct clo_vm *vm, struct clo_fault *f, struct backing *b,
+				       struct clo_inval_snap snap)
+{
+	struct clo_hva hva = { (b->pfn.n & ~CLO_PFN_USER) << CLO_PAGE_SHIFT };
+	enum clo_fault_end end = CLO_FAULT_FIXED;
+	enum clo_level level = fit(f, b);
+	uint64_t bytes;
+	int ret;
+
+	if (level > CLO_LEVEL_4K)
+		b->order = clo_fault_user_order(hva);
+	level = fit(f, b);
+	bytes = clo_level_pages(level) << CLO_PAGE_SHIFT;
+	clo_touch_begin(f->tlb, clo_gfn(clo_align_down(f->gfn.n, clo_level_pages(level))), level);
+	if (stale(vm, f->gfn, level, snap)) {
+		end = CLO_FAULT_RETRY;
+	} else {
+		clo_sync_point("VMM memory made present", f->gfn.n);
+		ret = clo_fault_user_populate((struct clo_hva){ clo_align_down(hva.a, bytes) },
+					      bytes, b->writable);
+		if (ret && level > CLO_LEVEL_4K) { /* a neighbour's trouble */
+			b->order = 0;
+			ret = clo_fault_user_populate(hva, CLO_PAGE_SIZE, b->writable);
+		}
+		if (ret)
+			end = fail(f, clo_fault_user_cause(ret), ret);
+	}
+	clo_touch_end(&vm->mmu, f->tlb);
+	return end;
+}
+
+/* The entry is frozen: last checks, then publish or put back. */
 static enum clo_fault_end publish(struct clo_vm *vm, struct clo_fault *f, const struct backing *b,
-				  struct clo_map_ctx *ctx, struct clo_inval_snap snap,
-				  bool *smaller)
+				  struct clo_map_ctx *ctx, struct clo_inval_snap snap)
 {
 	uint64_t pages = clo_level_pages(ctx->level);
 	struct clo_pfn pfn = clo_pfn(clo_align_down(b->pfn.n, pages));
 	struct clo_gfn gfn = clo_gfn(clo_align_down(f->gfn.n, pages));
 	uint64_t bits = CLO_SPTE_X | CLO_SPTE_A;
-	int ret;
 
-	*smaller = false;
 	clo_note("fault: entry frozen, gfn", gfn.n);
 	if (stale(vm, f->gfn, ctx->level, snap)) {
 		clo_table_map_abort(ctx);
 		clo_note("fault: sequence moved: retry, gfn", gfn.n);
 		return CLO_FAULT_RETRY;
-	}
-	ret = populate(b, pfn, pages);
-	if (ret) {
-		clo_table_map_abort(ctx);
-		*smaller = ctx->level > CLO_LEVEL_4K;
-		return fail(f, ret == -EHWPOISON ? CLO_CAUSE_POISON : CLO_CAUSE_BAD_HVA, ret);
 	}
 	if (b->is_private && clo_page_rmap_claim(vm->host->db, pfn, ctx->level, vm->id, gfn)) {
 		clo_table_map_abort(ctx);
@@ -208,27 +255,21 @@ static enum clo_fault_end publish(struct clo_vm *vm, struct clo_fault *f, const 
 	return CLO_FAULT_FIXED;
 }
 
-/* Step 9. */
-static enum clo_fault_end map(struct clo_vm *vm, const struct clo_slot *slot, struct clo_fault *f,
-			      const struct backing *b, struct clo_inval_snap snap)
+/* Step 9. In a read section. */
+static enum clo_fault_end map(struct clo_vm *vm, struct clo_fault *f, const struct backing *b,
+			      struct clo_inval_snap snap)
 {
 	struct clo_table *table =
 		vm->mmu.table[f->is_private ? CLO_SPACE_PRIVATE : CLO_SPACE_SHARED];
-	enum clo_level level = max_level(vm, slot, f, b);
+	enum clo_level level = fit(f, b);
 
 	for (;;) {
 		struct clo_map_ctx ctx;
-		enum clo_fault_end end;
-		bool smaller;
 		int ret = clo_table_map_begin(table, f->gfn, level, &ctx);
 
 		switch (ret) {
 		case 0:
-			end = publish(vm, f, b, &ctx, snap, &smaller);
-			if (!smaller)
-				return end;
-			level = CLO_LEVEL_4K;
-			continue;
+			return publish(vm, f, b, &ctx, snap);
 		case -EEXIST: /* another vCPU was faster; a slot's leaves have the same rights */
 			f->level = ctx.level;
 			return CLO_FAULT_FIXED;
@@ -241,6 +282,26 @@ static enum clo_fault_end map(struct clo_vm *vm, const struct clo_slot *slot, st
 			return fail(f, CLO_CAUSE_NO_MEMORY, ret);
 		}
 	}
+}
+
+/* Outside of the read section; the snapshot says in the end whether all is as it was seen there. */
+static enum clo_fault_end make_and_map(struct clo_vm *vm, struct clo_fault *f, struct backing *b,
+				       struct clo_inval_snap snap)
+{
+	enum clo_fault_end end;
+
+	if (b->gmem) {
+		end = make_folio(f, b);
+		clo_gmem_put(b->gmem);
+	} else {
+		end = make_present(vm, f, b, snap);
+	}
+	if (end == CLO_FAULT_FIXED) {
+		clo_rcu_read_lock();
+		end = map(vm, f, b, snap);
+		clo_rcu_read_unlock();
+	}
+	return end;
 }
 
 enum clo_fault_end clo_fault_handle(struct clo_vm *vm, struct clo_fault *f)
@@ -259,10 +320,12 @@ enum clo_fault_end clo_fault_handle(struct clo_vm *vm, struct clo_fault *f)
 	slot = clo_slots_find(vm->slots, 0, f->gfn);
 	end = check_slot(vm, slot, f);
 	if (end == CLO_FAULT_FIXED)
-		end = get_backing(slot, f, &b);
-	if (end == CLO_FAULT_FIXED)
-		end = map(vm, slot, f, &b, snap);
+		end = find_backing(vm, slot, f, &b);
+	if (end == CLO_FAULT_FIXED && b.is_ready)
+		end = map(vm, f, &b, snap);
 	clo_rcu_read_unlock();
+	if (end == CLO_FAULT_FIXED && !b.is_ready)
+		end = make_and_map(vm, f, &b, snap);
 	return end;
 }
 

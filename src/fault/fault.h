@@ -4,7 +4,8 @@
  * on the invalidation sequence.
  *
  * No global lock. The order is the proof (I5): snapshot of the sequence; slot, attribute, folio;
- * freeze the entry; sequence again; publish.
+ * freeze the entry; sequence again; publish. What may block (a folio to be made, a hook, memory of
+ * the VMM) is in the middle, outside of read sections and with nothing frozen.
  */
 #ifndef CLO_FAULT_FAULT_H
 #define CLO_FAULT_FAULT_H
@@ -14,6 +15,7 @@
 #include "vm/vm.h"
 
 struct clo_fault {
+	struct clo_tlb *tlb; /* of the vCPU: where uses of the VMM's memory are announced */
 	struct clo_gfn gfn;
 	bool is_write;
 	bool is_private;  /* what the access is, decided before the fault (clo_fault_classify) */
@@ -35,10 +37,19 @@ enum clo_fault_end {
 bool clo_fault_classify(struct clo_vm *vm, struct clo_gfn gfn, bool asked_private);
 
 /*
- * Serve @f. Takes RCU, and the folio lock (by trylock) while it zeroes; waits for no lock.
- * Blocks where the VMM's own memory has to be made present: see fault_user.h. The
- * order of its steps is KVM's: docs/design/faults.md.
+ * Serve @f. Takes RCU, and the folio lock (by trylock) while it zeroes; waits for no lock. Blocks,
+ * with a touch announced and nothing else held, where the VMM's own memory has to be made present.
+ * The order of its steps is KVM's: docs/design/faults.md.
  */
 enum clo_fault_end clo_fault_handle(struct clo_vm *vm, struct clo_fault *f);
+
+/*
+ * Copy @bytes of one page between @buf, the engine's, and the VMM's memory at @hva, without a
+ * signal: a touch is announced, and a handler that does not come back would leave it for ever. It
+ * may block. -EFAULT: not mapped, or not with these rights. -EHWPOISON.
+ */
+int clo_fault_user_copy(struct clo_hva hva, void *buf, size_t bytes, bool write) CLO_MUST_USE;
+/* The cause of an exit for such an error. */
+enum clo_fault_cause clo_fault_user_cause(int error);
 
 #endif

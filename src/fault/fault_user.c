@@ -5,6 +5,7 @@
 #include "fault_user.h"
 
 #include <errno.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <sys/uio.h>
 #include <unistd.h>
@@ -51,6 +52,45 @@ int clo_fault_user_populate(struct clo_hva hva, uint64_t bytes, bool writable)
 		/* ENOMEM: no mapping there; EFAULT: beyond its file */
 		return -EFAULT;
 	}
+}
+
+/* A copy that the kernel makes for us: with an error for a signal. */
+static bool copy(struct clo_hva hva, void *buf, size_t bytes, bool write)
+{
+	struct iovec local = { .iov_base = buf, .iov_len = bytes };
+	struct iovec remote = { .iov_base = (void *)(uintptr_t)hva.a, .iov_len = bytes };
+	ssize_t done = write ? process_vm_writev(getpid(), &local, 1, &remote, 1, 0)
+			     : process_vm_readv(getpid(), &local, 1, &remote, 1, 0);
+
+	if (CLO_LIKELY(done == (ssize_t)bytes))
+		return true;
+	if (errno != EPERM && errno != ENOSYS)
+		return false;
+	/* A sandbox without the call: a plain copy, with plain signals. */
+	if (write)
+		memcpy(remote.iov_base, buf, bytes);
+	else
+		memcpy(buf, remote.iov_base, bytes);
+	return true;
+}
+
+int clo_fault_user_copy(struct clo_hva hva, void *buf, size_t bytes, bool write)
+{
+	struct clo_hva page = { clo_align_down(hva.a, CLO_PAGE_SIZE) };
+	int ret;
+
+	if (copy(hva, buf, bytes, write))
+		return 0;
+	/* Why? A page that can be made present after all was taken away and given back. */
+	ret = clo_fault_user_populate(page, CLO_PAGE_SIZE, write);
+	if (ret == 0 && !copy(hva, buf, bytes, write))
+		ret = -EFAULT;
+	return ret;
+}
+
+enum clo_fault_cause clo_fault_user_cause(int error)
+{
+	return error == -EHWPOISON ? CLO_CAUSE_POISON : CLO_CAUSE_BAD_HVA;
 }
 
 unsigned clo_fault_user_order(struct clo_hva hva)

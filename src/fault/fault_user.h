@@ -13,15 +13,8 @@
  */
 unsigned clo_fault_user_order(struct clo_hva hva);
 /*
- * Make [@hva, @hva + @bytes) present, with the right to write if @writable. -EFAULT: not mapped, or
- * not with these rights. -EHWPOISON. The VMM must keep it mapped as long as the memslot exists:
- * there is no MMU notifier in userspace.
- *
- * Called with the entry frozen: a conversion that frees the VMM's pages either is seen before, or
- * its zap waits until this is over; so no page comes to life again behind its back
- * (litmus/fault-vs-convert.litmus found that). The price: it may block, in the kernel's page fault,
- * and zaps of the entry and grace periods wait with it. Memory that a userfaultfd serves waits for
- * its handler, so that thread must not call what zaps or awaits a grace period.
+ * Make [@hva, @hva + @bytes) present, with the right to write if @writable. It may block. -EFAULT:
+ * not mapped, or not with these rights. -EHWPOISON.
  */
 int clo_fault_user_populate(struct clo_hva hva, uint64_t bytes, bool writable) CLO_MUST_USE;
 

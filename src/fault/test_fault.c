@@ -7,14 +7,16 @@
 #include "fault/fault_user.h"
 #include "harness/engine.h"
 
-static struct clo_fault at(uint64_t page, bool is_private)
+static struct clo_fault at(const struct eng *e, uint64_t page, bool is_private)
 {
-	return (struct clo_fault){ .gfn = clo_gfn(E_GFN + page), .is_private = is_private };
+	return (struct clo_fault){ .tlb = &e->vcpu->tlb,
+				   .gfn = clo_gfn(E_GFN + page),
+				   .is_private = is_private };
 }
 
 static enum clo_fault_end fault(struct eng *e, uint64_t page, bool is_private)
 {
-	struct clo_fault f = at(page, is_private);
+	struct clo_fault f = at(e, page, is_private);
 
 	return clo_fault_handle(e->vm, &f);
 }
@@ -46,7 +48,7 @@ TEST(a_mismatch_never_retries)
 
 	eng_open(&e,
 		 (struct eng_config){ .owner = CLO_ATTR_OWNER_GMEM, .gmem_flags = CLO_GMEM_MMAP });
-	f = at(0, true);
+	f = at(&e, 0, true);
 	CHECK_OK(eng_convert(&e, 0, 1, 0));
 	/* Not even while the page is being converted: a retry changes neither side. */
 	clo_inval_begin(&e.vm->mmu.inval, clo_range(E_GFN, E_GFN + 1));
@@ -112,7 +114,7 @@ TEST(a_slot_that_is_going_is_waited_for)
 	while (!(clo_slots_find(e.vm->slots, 0, clo_gfn(E_GFN))->flags & CLO_MEMSLOT_INVALID))
 		clo_relax();
 	CHECK_EQ(fault(&e, 0, false), CLO_FAULT_RETRY);
-	f = at(0, false);
+	f = at(&e, 0, false);
 	f.is_prefault = true;
 	CHECK_EQ(clo_fault_handle(e.vm, &f), CLO_FAULT_EXIT);
 	CHECK_ERR(f.error, -EAGAIN);
@@ -141,7 +143,7 @@ TEST(leaf_size_by_folio_slot_and_limit)
 	struct eng e;
 
 	eng_open(&e, c);
-	f = at(700, true);
+	f = at(&e, 700, true);
 	CHECK_EQ(clo_fault_handle(e.vm, &f), CLO_FAULT_FIXED);
 	CHECK_EQ(f.level, CLO_LEVEL_2M);
 	CHECK_EQ(eng_leaf(&e, 1023).base.n, E_GFN + 512);
@@ -180,7 +182,7 @@ TEST(small_leaves_in_the_way_of_a_large_one)
 	e.vm->max_level = CLO_LEVEL_4K;
 	CHECK_EQ(fault(&e, 3, true), CLO_FAULT_FIXED);
 	e.vm->max_level = CLO_LEVEL_1G;
-	f = at(4, true);
+	f = at(&e, 4, true);
 	CHECK_EQ(clo_fault_handle(e.vm, &f), CLO_FAULT_FIXED);
 	CHECK_EQ(f.level, CLO_LEVEL_4K);
 	eng_close(&e);
@@ -231,6 +233,28 @@ TEST(memory_of_the_vmm)
 	CHECK_EQ(clo_fault_user_order(hva), 0);
 }
 
+/* Errors where a plain access gives signals, and nothing is changed by them. */
+TEST(copies_of_the_vmms_memory)
+{
+	uint8_t *p = eng_map_user(2 * E_PAGE);
+	struct clo_hva hva = { (uintptr_t)p + 100 };
+	uint8_t buf[16] = { 1, 2, 3 };
+
+	CHECK_OK(clo_fault_user_copy(hva, buf, 3, true));
+	CHECK_EQ(p[101], 2);
+	CHECK_OK(clo_fault_user_copy((struct clo_hva){ hva.a - 1 }, buf, 3, false));
+	CHECK(buf[0] == 0 && buf[1] == 1 && buf[2] == 2);
+	CHECK_EQ(mprotect(p, E_PAGE, PROT_READ), 0);
+	CHECK_OK(clo_fault_user_copy(hva, buf, 1, false));
+	CHECK_ERR(clo_fault_user_copy(hva, buf, 1, true), -EFAULT);
+	CHECK_EQ(mprotect(p, E_PAGE, PROT_NONE), 0);
+	CHECK_ERR(clo_fault_user_copy(hva, buf, 1, false), -EFAULT);
+	CHECK_EQ(munmap(p, E_PAGE), 0);
+	CHECK_ERR(clo_fault_user_copy(hva, buf, 1, false), -EFAULT);
+	CHECK_EQ(clo_fault_user_cause(-EFAULT), CLO_CAUSE_BAD_HVA);
+	CHECK_EQ(clo_fault_user_cause(-EHWPOISON), CLO_CAUSE_POISON);
+}
+
 /* The block is resident, but not with the rights: the page alone is. */
 TEST(a_large_leaf_that_cannot_be_had_becomes_a_small_one)
 {
@@ -241,7 +265,7 @@ TEST(a_large_leaf_that_cannot_be_had_becomes_a_small_one)
 	for (unsigned i = 0; i < 512; i++)
 		e.user[i * E_PAGE] = 1;
 	CHECK_EQ(mprotect(e.user + 511 * E_PAGE, E_PAGE, PROT_READ), 0);
-	f = at(3, false);
+	f = at(&e, 3, false);
 	CHECK_EQ(clo_fault_handle(e.vm, &f), CLO_FAULT_FIXED);
 	CHECK_EQ(f.level, CLO_LEVEL_4K);
 	CHECK_EQ(fault(&e, 511, false), CLO_FAULT_EXIT);

@@ -176,13 +176,21 @@ bool clo_gmem_lock_frame(const struct clo_gmem *g, uint64_t index, struct clo_pf
 			 struct clo_pfn *head);
 
 /*
+ * The folio for a guest fault if nothing has to be done for it: up to date, of the kind wanted, not
+ * in transition, no hook to be called. One look, which never blocks, in a read section; the rest is
+ * as below.
+ */
+bool clo_gmem_find_folio(struct clo_gmem *g, uint64_t index, bool is_private, struct clo_pfn *pfn,
+			 unsigned *order);
+/*
  * The folio for a guest fault (kvm_gmem_get_pfn). @is_private: the kind wanted. Finds or allocates;
  * zeroes if not up to date; calls ops.prepare for private use; leaves the folio unlocked and up to
- * date. *pfn is the frame of @index itself; *order the folio's. In a read section; nothing is held:
- * the caller closes the race by the mmu's invalidation sequence. A ready folio takes no lock and
- * allocates nothing. -EFAULT released or beyond the end; -EAGAIN in transition (clo_relax and retry
- * the fault); -ENOMEM; -EHWPOISON; -EACCES the folio, or the attribute where there is none, is of
- * the other kind (a conversion was faster: a retry decides); or what prepare returned.
+ * date. *pfn is the frame of @index itself; *order the folio's. Nothing is held: the caller closes
+ * the race by the mmu's invalidation sequence. The hook is a stranger's and may sleep: with a
+ * reference to @g, not in a read section.
+ * -EFAULT released or beyond the end; -EAGAIN in transition (clo_relax and retry the fault);
+ * -ENOMEM; -EHWPOISON; -EACCES the folio, or the attribute where there is none, is of the other
+ * kind (a conversion was faster: a retry decides); or what prepare returned.
  */
 int clo_gmem_get_folio(struct clo_gmem *g, uint64_t index, struct clo_gfn gfn, bool is_private,
 		       struct clo_pfn *pfn, unsigned *order) CLO_MUST_USE;

@@ -179,8 +179,8 @@ static int prepare(struct clo_gmem *g, const struct gmem_hold *h, struct clo_gfn
 	return ret;
 }
 
-static int get_folio_slow(struct clo_gmem *g, uint64_t index, struct clo_gfn gfn, bool is_private,
-			  struct clo_pfn *pfn, unsigned *order)
+int clo_gmem_get_folio(struct clo_gmem *g, uint64_t index, struct clo_gfn gfn, bool is_private,
+		       struct clo_pfn *pfn, unsigned *order)
 {
 	struct gmem_hold h;
 	bool fresh;
@@ -225,27 +225,22 @@ static bool is_ready(const struct clo_gmem *g, struct clo_pfn pfn, bool is_priva
 	return (f.flags & mask) == CLO_FRAME_UPTODATE;
 }
 
-int clo_gmem_get_folio(struct clo_gmem *g, uint64_t index, struct clo_gfn gfn, bool is_private,
-		       struct clo_pfn *pfn, unsigned *order)
+bool clo_gmem_find_folio(struct clo_gmem *g, uint64_t index, bool is_private, struct clo_pfn *pfn,
+			 unsigned *order)
 {
 	const struct gmem_window *win;
-	struct clo_pfn at;
 
 	if (CLO_UNLIKELY(index >= g->npages || clo_a32_get(&g->released)))
-		return -EFAULT;
+		return false;
 	/* The hook may want to hear of every use as private: the attribute can have gone back and
 	 * forth (mail 4; SNP). */
 	if (is_private && g->ops.prepare)
-		return get_folio_slow(g, index, gfn, is_private, pfn, order);
+		return false;
 	win = gmem_window_find(g, index);
-	if (CLO_LIKELY(win)) {
-		at = gmem_window_pfn(win, index);
-		/* In this order: the word that says ready was this file's then. */
-		if (CLO_LIKELY(is_ready(g, at, is_private, order) &&
-			       (!gmem_window_is_dead(win) || clo_broken(CLO_BREAK_WINDOW_DEAD)))) {
-			*pfn = at;
-			return 0;
-		}
-	}
-	return get_folio_slow(g, index, gfn, is_private, pfn, order);
+	if (CLO_UNLIKELY(!win))
+		return false;
+	*pfn = gmem_window_pfn(win, index);
+	/* In this order: the word that says ready was this file's then. */
+	return is_ready(g, *pfn, is_private, order) &&
+	       (!gmem_window_is_dead(win) || clo_broken(CLO_BREAK_WINDOW_DEAD));
 }

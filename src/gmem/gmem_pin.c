@@ -52,9 +52,7 @@ static int pin_page(struct clo_gmem *g, uint64_t index)
 
 		if (pin_ready(g, index))
 			return 0;
-		clo_rcu_read_lock();
 		ret = clo_gmem_get_folio(g, index, clo_gfn(0), false, &pfn, &order);
-		clo_rcu_read_unlock();
 		if (ret == -EACCES)
 			return -EFAULT;
 		if (ret == -EAGAIN && clo_inval_busy(&g->inval, index))

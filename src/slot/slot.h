@@ -51,6 +51,9 @@ struct clo_slots_config {
 	 * valid, and no grace period is awaited.
 	 */
 	void (*flush)(void *arg, const struct clo_slot *slot);
+	/* After a delete or move, without the lock: wait until nobody uses the VMM's memory of
+	 * these gfns any more. */
+	void (*settle)(void *arg, struct clo_range gfns);
 	/* LOG_DIRTY was switched on: the slot's shared leaves must lose their write right. */
 	void (*write_protect)(void *arg, const struct clo_slot *slot);
 	void *arg;

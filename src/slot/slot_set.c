@@ -15,10 +15,12 @@
  *    published. So the flush meets everything and nothing comes after it, whatever the sequence
  *    says.
  *
- * The sequence alone would give the same: a snapshot from before begin is refused or its frozen
- * entry is waited for, one from after begin is ordered after INVALID. Two guards are worth one
- * grace period, because the first one also covers whom the second does not: a reader in the middle
- * of using the slot's hva or binding is gone before the caller may unmap or close what they name.
+ * The sequence alone gives the same, and has to for a fault that left its read section to make a
+ * page (it publishes in another): a snapshot from before begin is refused or its frozen entry is
+ * waited for, one from after begin is ordered after INVALID. Two guards are worth one grace period,
+ * because the first one also covers whom the second does not: a reader in the middle of using the
+ * slot's binding is gone before the caller may close what it names. Who uses the slot's hva has
+ * announced a touch (table.h), and settle() waits for it, with no lock: the VMM's memory may block.
  *
  * WHY THERE IS NO SECOND GRACE PERIOD. Readers that still hold the INVALID copy after the last
  * array is published use nothing but its memory and its binding (whose attribute they may read).
@@ -270,7 +272,9 @@ static void commit(struct clo_slots *s, const struct clo_region *r, struct plan 
 		slot_node_retire(p->old);
 }
 
-static int set_region_locked(struct clo_slots *s, const struct clo_region *r)
+/* *@gone: gfns that the guest cannot use as before, empty if none. */
+static int set_region_locked(struct clo_slots *s, const struct clo_region *r,
+			     struct clo_range *gone)
 {
 	struct plan p = { .sp = &s->space[r->slot >> AS_SHIFT] };
 	int ret;
@@ -291,18 +295,23 @@ static int set_region_locked(struct clo_slots *s, const struct clo_region *r)
 		plan_free(&p);
 		return ret;
 	}
+	if (p.invalid)
+		*gone = p.old->s.gfns;
 	commit(s, r, &p);
 	return 0;
 }
 
 int clo_slots_set_region(struct clo_slots *s, const struct clo_region *r)
 {
+	struct clo_range gone = { 0 };
 	int ret;
 
 	if (!flags_ok(s, r->flags) || !numbers_ok(s, r))
 		return -EINVAL;
 	clo_rwlock_wrlock(&s->lock);
-	ret = set_region_locked(s, r);
+	ret = set_region_locked(s, r, &gone);
 	clo_rwlock_unlock(&s->lock);
+	if (clo_range_len(gone))
+		s->cfg.settle(s->cfg.arg, gone);
 	return ret;
 }

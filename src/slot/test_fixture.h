@@ -19,7 +19,8 @@ struct fixture {
 	struct clo_pagedb *db;
 	unsigned flushes;
 	unsigned protects;
-	struct clo_slot last; /* what the last of them was called with */
+	struct clo_range settled; /* what the last settle was called with */
+	struct clo_slot last;     /* what the last of them was called with */
 	void (*in_flush)(struct fixture *f, const struct clo_slot *slot);
 };
 
@@ -31,6 +32,18 @@ static inline void fixture_flush(void *arg, const struct clo_slot *slot)
 	f->last = *slot;
 	if (f->in_flush)
 		f->in_flush(f, slot);
+}
+
+/* Without the lock: who waits here for a stranger stops nobody. */
+static inline void fixture_settle(void *arg, struct clo_range gfns)
+{
+	struct fixture *f = arg;
+
+	CHECK_EQ(gfns.start, f->last.gfns.start);
+	CHECK_EQ(gfns.end, f->last.gfns.end);
+	f->settled = gfns;
+	clo_slots_lock_shared(f->s);
+	clo_slots_unlock(f->s);
 }
 
 static inline void fixture_protect(void *arg, const struct clo_slot *slot)
@@ -52,6 +65,7 @@ static inline void fixture_open(struct fixture *f, unsigned as_count, uint32_t v
 		.owner = OWNER,
 		.db = f->db,
 		.flush = fixture_flush,
+		.settle = fixture_settle,
 		.write_protect = fixture_protect,
 		.arg = f,
 	};

@@ -132,6 +132,7 @@ TEST(changes_of_a_slot)
 	CHECK_OK(set(&f, region(3, 105, 10, 16))); /* move, over its own old place */
 	CHECK_EQ(f.flushes, 1U);
 	CHECK_EQ(f.last.gfns.start, 100);
+	CHECK_EQ(f.settled.start, 100);
 	CHECK(none_at(&f, 0, 104));
 	CHECK_EQ(at(&f, 0, 114).arch_id, first.arch_id);
 	CHECK_EQ(clo_slots_count(f.s), 1);
@@ -139,6 +140,7 @@ TEST(changes_of_a_slot)
 	CHECK_OK(set(&f, region(3, 0, 0, 0))); /* delete looks at the id only */
 	CHECK_EQ(f.flushes, 2U);
 	CHECK_EQ(f.last.gfns.start, 105);
+	CHECK_EQ(f.settled.start, 105);
 	CHECK_EQ(clo_slots_count(f.s), 0);
 	CHECK(none_at(&f, 0, 110));
 	CHECK_OK(set(&f, region(3, 100, 10, 16)));
@@ -420,6 +422,12 @@ static void nothing_mapped(void *arg, const struct clo_slot *slot)
 	(void)slot;
 }
 
+static void nothing_used(void *arg, struct clo_range gfns)
+{
+	(void)arg;
+	(void)gfns;
+}
+
 TEST(beyond_the_stage2_table)
 {
 	struct fixture f;
@@ -429,6 +437,7 @@ TEST(beyond_the_stage2_table)
 		.owner = OWNER,
 		.gfn_end = 1000,
 		.flush = nothing_mapped,
+		.settle = nothing_used,
 	};
 	struct clo_slots *s = NULL;
 	struct clo_region last = region(0, 990, 10, 16), beyond = region(1, 991, 10, 16);

@@ -21,6 +21,10 @@
 #include "sync/sync_threads.h"
 #endif
 
+uint32_t clo_event_prepare(struct clo_event *e) CLO_MUST_USE;
+void clo_event_done(struct clo_event *e);
+void clo_event_wake(struct clo_event *e);
+
 /*
  * What both parts provide. Types are complete so that they can be embedded; their fields are
  * private.
@@ -48,6 +52,15 @@
  *   _lock(l, struct clo_range r, struct clo_rangelock_hold *h): waits while any hold overlaps @r.
  *   @h is the caller's memory. Of several, the caller takes them in the order of (address,
  *   start).
+ *
+ * Events: to sleep until a condition that no lock protects has changed; free where nobody sleeps.
+ * Zero-filled memory is an event.
+ *
+ * - uint32_t clo_event_prepare(e): the caller looks at its condition AFTER this, by _sc reads
+ * - void clo_event_sleep(e, seen): until a wake-up after that prepare; may also end without
+ * - void clo_event_done(e): after each prepare, slept or not
+ * - void clo_event_wake(e): after the condition was changed by an _sc write. Never waits, keeps
+ *   errno, may be called in a signal handler.
  *
  * RCU. Pointers under it are clo_aptr get and set:
  *
@@ -99,6 +112,7 @@ struct clo_inval {
 	struct clo_a64 any; /* every change; each word: seq:32 in_progress:32 */
 	struct clo_a64 all; /* large changes */
 	struct clo_a64 stripe[CLO_INVAL_STRIPES];
+	struct clo_event ended; /* a change has */
 };
 struct clo_inval_snap {
 	uint64_t any;
@@ -114,6 +128,12 @@ bool clo_inval_retry(const struct clo_inval *iv, uint64_t index, struct clo_inva
 bool clo_inval_retry_any(const struct clo_inval *iv, struct clo_inval_snap snap);
 /* True when a change that may cover @index is in progress (to give up early). */
 bool clo_inval_busy(const struct clo_inval *iv, uint64_t index);
+/*
+ * Sleep until no change that may cover @index is in progress, or *@kicked is not 0. Who sets that
+ * (_sc) then calls clo_event_wake(&iv->ended). With nothing held: a change may take as long as a
+ * listener likes.
+ */
+void clo_inval_wait(struct clo_inval *iv, uint64_t index, const struct clo_a32 *kicked);
 
 /*
  * Statistics: counters that nothing decides on. Relaxed, and not a scheduling point in the

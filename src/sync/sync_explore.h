@@ -159,6 +159,18 @@ void clo_rcu_synchronize(void);
 void clo_rcu_defer(struct clo_rcu_head *head, void (*fn)(struct clo_rcu_head *head));
 void clo_rcu_barrier(void);
 
+#define CLO_WAIT_SPINS 0
+struct clo_event {
+	struct clo_a32 wakes;
+	struct clo_a32 waiters;
+};
+void clo_event_sleep(struct clo_event *e, uint32_t seen);
+/* Who sleeps sees the number. */
+static inline void clo_event_wake_sleepers(struct clo_event *e)
+{
+	(void)e;
+}
+
 /* Nothing that is explored forks. */
 static inline bool clo_forked(uint32_t made)
 {

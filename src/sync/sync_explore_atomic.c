@@ -120,6 +120,15 @@ DEFINE_COMMON(aptr, pointer, OF_POINTER, use_pointer)
 DEFINE_NUMBER(a32, uint32_t, OF_NUMBER)
 DEFINE_NUMBER(a64, uint64_t, OF_NUMBER)
 
+/* One step with the look at the number, as futex(2) has it. */
+void clo_event_sleep(struct clo_event *e, uint32_t seen)
+{
+	point(CLO_OP_EVENT_SLEEP, "event", &e->wakes.v, seen, HERE);
+	saw(e->wakes.v);
+	if (e->wakes.v == seen)
+		clo_run_fault("would wait for ever for an event: no other thread runs");
+}
+
 void clo_sync_point(const char *what, uint64_t value)
 {
 	point(CLO_OP_POINT, what, NULL, value, HERE);

@@ -26,6 +26,7 @@ static const char *const op_name[CLO_OP_COUNT] = {
 	[CLO_OP_COND_WAIT] = "wait",
 	[CLO_OP_COND_WAKE] = "wake",
 	[CLO_OP_BROADCAST] = "broadcast",
+	[CLO_OP_EVENT_SLEEP] = "sleep",
 	[CLO_OP_RCU_LOCK] = "rcu-lock",
 	[CLO_OP_RCU_UNLOCK] = "rcu-unlock",
 	[CLO_OP_RCU_SYNC] = "rcu-sync",
@@ -58,9 +59,9 @@ const char *clo_sched_end_name(enum clo_sched_end end)
 
 bool clo_op_writes(const struct clo_sched_op *op)
 {
-	return op->kind != CLO_OP_READ && op->kind != CLO_OP_RDLOCK &&
-	       op->kind != CLO_OP_RCU_LOCK && op->kind != CLO_OP_RCU_UNLOCK &&
-	       op->kind != CLO_OP_USE;
+	return op->kind != CLO_OP_READ && op->kind != CLO_OP_EVENT_SLEEP &&
+	       op->kind != CLO_OP_RDLOCK && op->kind != CLO_OP_RCU_LOCK &&
+	       op->kind != CLO_OP_RCU_UNLOCK && op->kind != CLO_OP_USE;
 }
 
 /* A lock whose state may be read, and was touched in this run. */
@@ -167,6 +168,7 @@ bool clo_run_can(const struct clo_task *t)
 	case CLO_OP_WRWAIT:	 return write_blocker(op->obj, clo_run_id(t) + 1) == 0;
 	case CLO_OP_RANGE_LOCK:	 return range_owner(op->obj, clo_range(op->arg, op->arg2)) == 0;
 	case CLO_OP_COND_WAKE:	 return can_wake(t);
+	case CLO_OP_EVENT_SLEEP: return *(const uint32_t *)op->obj != op->arg;
 	case CLO_OP_RCU_WAIT:	 return clo_run_grace_over(t->grace);
 	case CLO_OP_RCU_BARRIER: return clo_run.defer_made >= t->grace;
 	case CLO_OP_RCU_CALL:	 return can_call();

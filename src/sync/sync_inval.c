@@ -44,6 +44,7 @@ void clo_inval_begin(struct clo_inval *iv, struct clo_range r)
 void clo_inval_end(struct clo_inval *iv, struct clo_range r)
 {
 	bump(iv, r, SEQ_ONE - PROGRESS_ONE);
+	clo_event_wake(&iv->ended);
 }
 
 struct clo_inval_snap clo_inval_snapshot(const struct clo_inval *iv, uint64_t index)
@@ -77,4 +78,31 @@ bool clo_inval_busy(const struct clo_inval *iv, uint64_t index)
 	struct clo_inval_snap now = clo_inval_snapshot(iv, index);
 
 	return PROGRESS(now.all) || PROGRESS(now.stripe);
+}
+
+static bool may_go(const struct clo_inval *iv, uint64_t index, const struct clo_a32 *kicked)
+{
+	uint64_t all = clo_a64_get_sc(&iv->all);
+	uint64_t stripe = clo_a64_get_sc(&iv->stripe[stripe_of(index >> BLOCK_SHIFT)]);
+
+	return (!PROGRESS(all) && !PROGRESS(stripe)) || clo_a32_get_sc(kicked) != 0;
+}
+
+void clo_inval_wait(struct clo_inval *iv, uint64_t index, const struct clo_a32 *kicked)
+{
+	/* Most changes are over sooner than a sleep would be. */
+	for (int i = 0; i < CLO_WAIT_SPINS; i++) {
+		if (may_go(iv, index, kicked))
+			return;
+		clo_relax();
+	}
+	for (bool go = false; !go;) {
+		uint32_t seen = clo_event_prepare(&iv->ended);
+
+		/* Again: what ended before the prepare woke nobody. */
+		go = !clo_broken(CLO_BREAK_EVENT_LOOK) && may_go(iv, index, kicked);
+		if (!go)
+			clo_event_sleep(&iv->ended, seen);
+		clo_event_done(&iv->ended);
+	}
 }

@@ -34,6 +34,7 @@ enum clo_op {
 	CLO_OP_COND_WAIT, /* give the mutex (obj2) back and begin to wait */
 	CLO_OP_COND_WAKE, /* woken, in whatever way: take the mutex (obj2) again */
 	CLO_OP_BROADCAST,
+	CLO_OP_EVENT_SLEEP, /* until the number is not arg */
 	CLO_OP_RCU_LOCK,
 	CLO_OP_RCU_UNLOCK,
 	CLO_OP_RCU_SYNC, /* begin a grace period */

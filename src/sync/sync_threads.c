@@ -9,11 +9,15 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <limits.h>
+#include <linux/futex.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/syscall.h>
 #include <time.h>
+#include <unistd.h>
 
 #ifdef CLO_TEST
 #define MUST(call) assert((call) == 0)
@@ -182,6 +186,19 @@ void clo_rangelock_unlock(struct clo_rangelock *l, struct clo_rangelock_hold *h)
 	if (l->waiting)
 		pthread_cond_broadcast(&l->c);
 	pthread_mutex_unlock(&l->m);
+}
+
+void clo_event_sleep(struct clo_event *e, uint32_t seen)
+{
+	syscall(SYS_futex, &e->wakes.v, FUTEX_WAIT_PRIVATE, seen, NULL, NULL, 0);
+}
+
+void clo_event_wake_sleepers(struct clo_event *e)
+{
+	int before = errno;
+
+	syscall(SYS_futex, &e->wakes.v, FUTEX_WAKE_PRIVATE, INT_MAX, NULL, NULL, 0);
+	errno = before;
 }
 
 void clo_relax(void)

@@ -198,6 +198,15 @@ void clo_rcu_synchronize(void);
 void clo_rcu_defer(struct clo_rcu_head *head, void (*fn)(struct clo_rcu_head *head));
 void clo_rcu_barrier(void);
 
+/* Turns of clo_relax() before a sleep. */
+#define CLO_WAIT_SPINS 200
+struct clo_event {
+	struct clo_a32 wakes;
+	struct clo_a32 waiters;
+};
+void clo_event_sleep(struct clo_event *e, uint32_t seen);
+void clo_event_wake_sleepers(struct clo_event *e);
+
 /* See sync.h, and sync_threads_fork.c for the reasons. */
 extern uint32_t clo_fork_gen;
 static inline bool clo_forked(uint32_t gen)

@@ -94,8 +94,7 @@ struct clo_map_ctx {
 /*
  * First step of mapping @gfn by a leaf of @level: build the missing levels and freeze the entry.
  * Inside an RCU read section of the caller, which must last until commit or abort. Between begin
- * and either of these the caller takes no lock and waits for no thread of the engine: zaps of the
- * range wait for it. (What it may wait for is the host: fault_user.h.)
+ * and either of these the caller takes no lock and waits for nobody: zaps of the range wait for it.
  *
  *  0        frozen: it was empty.
  *  -EINVAL  @gfn is beyond CLO_GFN_BITS.
@@ -199,6 +198,7 @@ struct clo_tlb {
 	struct clo_a32 flush_req;                /* raised by shoot-downs */
 	uint32_t flush_seen;                     /* [owner vCPU thread] */
 	bool in_use;                             /* [owner] inside and flushed: e may be used */
+	struct clo_a64 touch;                    /* memory of the VMM in use: touch.c */
 	struct clo_tlb_entry e[CLO_TLB_ENTRIES]; /* [owner vCPU thread, in guest mode] */
 	struct clo_stat hits, misses, flushes;   /* written by the owner vCPU thread only */
 };
@@ -209,6 +209,7 @@ struct clo_mmu {
 	struct clo_aptr tlb[CLO_MAX_VCPUS]; /* struct clo_tlb *, set once */
 	struct clo_a32 tlb_count;
 	struct clo_a64 flushed[CLO_SPACE_COUNT]; /* removals that a finished round has covered */
+	struct clo_event touched;                /* a use of the VMM's memory is over */
 	struct clo_stat shootdowns;              /* rounds */
 	struct clo_stat ipis; /* vCPUs that were in guest mode and had to be waited for */
 };
@@ -246,5 +247,19 @@ void clo_mmu_shootdown(struct clo_mmu *mmu);
  * has ended: what a changer calls after its zaps. True: there was a round.
  */
 bool clo_mmu_flush(struct clo_mmu *mmu);
+
+/*
+ * The VMM's own memory, which may block, is used outside of guest mode. Begin: this vCPU uses what
+ * is behind the page of @level at @gfn (aligned to it) until end; one use at a time. Called in the
+ * guest-mode section whose translation the use follows, or before clo_inval_retry(), which has to
+ * say then that nothing has changed.
+ */
+void clo_touch_begin(struct clo_tlb *tlb, struct clo_gfn gfn, enum clo_level level);
+void clo_touch_end(struct clo_mmu *mmu, struct clo_tlb *tlb);
+/*
+ * After zap and flush of @gfns: wait for uses of the VMM's memory behind them that began before.
+ * It may take as long as that memory takes, so the caller holds nothing that others need.
+ */
+void clo_touch_wait(struct clo_mmu *mmu, struct clo_range gfns);
 
 #endif

@@ -2,11 +2,9 @@
 /*
  * table/table_zap.c - remove leaves, or move them to the other table.
  *
- * Both wait for frozen entries. The owner of a frozen entry takes no lock and waits for no
- * thread of the engine, so the wait cannot be a cycle. It is short, unless the owner makes
- * memory of the VMM present (fault/fault_user.h): then it is as long as the host's page fault. A
- * move, which needs two entries, holds none while it waits: it tries the second, and gives the
- * first back when that fails.
+ * Both wait for frozen entries. The owner of a frozen entry takes no lock and waits for nobody, so
+ * the wait is short and cannot be a cycle. A move, which needs two entries, holds none while it
+ * waits: it tries the second, and gives the first back when that fails.
  */
 #include "table/table.h"
 

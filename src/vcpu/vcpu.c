@@ -68,6 +68,16 @@ static void copy(void *to, const void *from, size_t bytes)
 }
 #endif
 
+void clo_vcpu_wait(struct clo_vcpu *vcpu, struct clo_gfn gfn)
+{
+	struct clo_inval *iv = &vcpu->vm->mmu.inval;
+
+	if (clo_inval_busy(iv, gfn.n))
+		clo_inval_wait(iv, gfn.n, &vcpu->kicked);
+	else
+		clo_relax();
+}
+
 /* In guest mode: the leaf for an access of kind @asked_private, or 0. */
 static uint64_t translate(struct clo_vcpu *vcpu, struct clo_gfn gfn, bool asked_private,
 			  uint64_t need)
@@ -87,32 +97,68 @@ static uint64_t translate(struct clo_vcpu *vcpu, struct clo_gfn gfn, bool asked_
 	return spte ? spte : clo_mmu_translate(mmu, &vcpu->tlb, gfn, CLO_SPACE_PRIVATE, need);
 }
 
-/*
- * One page's part of an access, if it is mapped. @bounce is the engine's: a touch of the caller's
- * memory could wait for a change that waits for this vCPU, or end in a signal handler that never
- * comes back.
- */
-static bool access_mapped(struct clo_vcpu *vcpu, uint64_t gpa, uint8_t *bounce, size_t bytes,
-			  uint32_t flags)
+/* One page's part of an access. */
+struct access {
+	uint64_t gpa;
+	uint8_t *bounce;
+	size_t bytes;
+	uint32_t flags;
+};
+
+static bool is_write(const struct access *a)
 {
-	bool is_write = (flags & CLO_ACCESS_WRITE) != 0;
+	return (a->flags & CLO_ACCESS_WRITE) != 0;
+}
+
+enum step {
+	STEP_DONE,
+	STEP_MISS, /* not mapped: a fault */
+	STEP_USER, /* mapped to the VMM's own memory, and announced: touch_user() */
+};
+
+/*
+ * In guest mode only what is the engine's is touched: its pool and @bounce. The caller's memory, or
+ * the VMM's behind a shared page, could wait for a change that waits for this vCPU, or end in a
+ * signal handler that never comes back.
+ */
+static enum step access_mapped(struct clo_vcpu *vcpu, const struct access *a, struct clo_pfn *pfn)
+{
+	struct clo_gfn gfn = clo_gfn(a->gpa >> CLO_PAGE_SHIFT);
+	enum step step = STEP_MISS;
 	uint64_t spte;
 
 	clo_tlb_enter(&vcpu->tlb);
-	spte = translate(vcpu, clo_gfn(gpa >> CLO_PAGE_SHIFT), (flags & CLO_ACCESS_PRIVATE) != 0,
-			 CLO_SPTE_R | (is_write ? CLO_SPTE_W : 0));
-	if (spte) {
-		struct clo_pfn pfn = clo_spte_pfn(spte);
-		char *at = (char *)clo_page_addr(vcpu->vm->host->db, pfn) + (gpa & CLO_PAGE_MASK);
+	spte = translate(vcpu, gfn, (a->flags & CLO_ACCESS_PRIVATE) != 0,
+			 CLO_SPTE_R | (is_write(a) ? CLO_SPTE_W : 0));
+	*pfn = clo_spte_pfn(spte);
+	if (spte && clo_pfn_is_user(*pfn)) {
+		clo_touch_begin(&vcpu->tlb, gfn, CLO_LEVEL_4K);
+		step = STEP_USER;
+	} else if (spte) {
+		char *at =
+			(char *)clo_page_addr(vcpu->vm->host->db, *pfn) + (a->gpa & CLO_PAGE_MASK);
 
-		clo_sync_point(is_write ? "guest store" : "guest load", gpa);
-		if (is_write)
-			copy(at, bounce, bytes);
+		clo_sync_point(is_write(a) ? "guest store" : "guest load", a->gpa);
+		if (is_write(a))
+			copy(at, a->bounce, a->bytes);
 		else
-			copy(bounce, at, bytes);
+			copy(a->bounce, at, a->bytes);
+		step = STEP_DONE;
 	}
 	clo_tlb_exit(&vcpu->tlb);
-	return spte != 0;
+	return step;
+}
+
+/* 0, or as clo_fault_user_copy(). */
+static int touch_user(struct clo_vcpu *vcpu, const struct access *a, struct clo_pfn pfn)
+{
+	uint64_t hva = (uintptr_t)clo_page_addr(vcpu->vm->host->db, pfn) + (a->gpa & CLO_PAGE_MASK);
+	int ret;
+
+	clo_sync_point(is_write(a) ? "guest store" : "guest load", a->gpa);
+	ret = clo_fault_user_copy((struct clo_hva){ hva }, a->bounce, a->bytes, is_write(a));
+	clo_touch_end(&vcpu->vm->mmu, &vcpu->tlb);
+	return ret;
 }
 
 /* Fill vcpu->exit from a fault that was not served; what clo_vcpu_access() returns. */
@@ -137,36 +183,51 @@ static int exit_to_vmm(struct clo_vcpu *vcpu, const struct clo_fault *f, enum cl
 	return f->error;
 }
 
-/* One page's part of an access, from or to the engine's @bounce. */
-static int access_page(struct clo_vcpu *vcpu, uint64_t gpa, uint8_t *bounce, size_t bytes,
-		       uint32_t flags)
+/* An access that is not mapped: RETRY means again, now or when a change in progress is over. */
+static enum clo_fault_end serve_fault(struct clo_vcpu *vcpu, struct clo_fault *f, uint32_t flags)
+{
+	enum clo_fault_end end;
+
+	f->is_private = clo_fault_classify(vcpu->vm, f->gfn, (flags & CLO_ACCESS_PRIVATE) != 0);
+	clo_stat_add_local(&vcpu->faults, 1);
+	end = clo_fault_handle(vcpu->vm, f);
+	if (end == CLO_FAULT_FIXED)
+		clo_stat_add_local(&vcpu->fixed, 1);
+	else if (end == CLO_FAULT_RETRY)
+		clo_stat_add_local(&vcpu->retried, 1);
+	return end;
+}
+
+static int access_page(struct clo_vcpu *vcpu, const struct access *a)
 {
 	struct clo_fault f = {
-		.gfn = clo_gfn(gpa >> CLO_PAGE_SHIFT),
-		.is_write = (flags & CLO_ACCESS_WRITE) != 0,
+		.tlb = &vcpu->tlb,
+		.gfn = clo_gfn(a->gpa >> CLO_PAGE_SHIFT),
+		.is_write = is_write(a),
 	};
+	enum clo_fault_end end = CLO_FAULT_FIXED;
 
-	while (!access_mapped(vcpu, gpa, bounce, bytes, flags)) {
-		enum clo_fault_end end;
+	while (end == CLO_FAULT_FIXED || end == CLO_FAULT_RETRY) {
+		struct clo_pfn pfn;
 
-		f.is_private =
-			clo_fault_classify(vcpu->vm, f.gfn, (flags & CLO_ACCESS_PRIVATE) != 0);
-		clo_stat_add_local(&vcpu->faults, 1);
-		end = clo_fault_handle(vcpu->vm, &f);
-		switch (end) {
-		case CLO_FAULT_FIXED:
-			clo_stat_add_local(&vcpu->fixed, 1);
+		switch (access_mapped(vcpu, a, &pfn)) {
+		case STEP_DONE:
+			return 0;
+		case STEP_USER:
+			f.error = touch_user(vcpu, a, pfn);
+			if (f.error == 0)
+				return 0;
+			f.cause = clo_fault_user_cause(f.error);
+			end = CLO_FAULT_EXIT;
 			break;
-		case CLO_FAULT_RETRY:
-			clo_stat_add_local(&vcpu->retried, 1);
-			clo_relax();
+		case STEP_MISS:
+			end = serve_fault(vcpu, &f, a->flags);
+			if (end == CLO_FAULT_RETRY)
+				clo_vcpu_wait(vcpu, f.gfn);
 			break;
-		case CLO_FAULT_MMIO:
-		case CLO_FAULT_EXIT:
-			return exit_to_vmm(vcpu, &f, end, gpa, bytes);
 		}
 	}
-	return 0;
+	return exit_to_vmm(vcpu, &f, end, a->gpa, a->bytes);
 }
 
 int clo_vcpu_access(struct clo_vcpu *vcpu, uint64_t gpa, void *buf, size_t bytes, uint32_t flags)
@@ -187,7 +248,7 @@ int clo_vcpu_access(struct clo_vcpu *vcpu, uint64_t gpa, void *buf, size_t bytes
 		/* buf is touched here only, with nothing held: it may block, or not come back. */
 		if (flags & CLO_ACCESS_WRITE)
 			memcpy(bounce, at, part);
-		ret = access_page(vcpu, gpa, bounce, part, flags);
+		ret = access_page(vcpu, &(struct access){ gpa, bounce, part, flags });
 		if (ret)
 			return ret;
 		if (!(flags & CLO_ACCESS_WRITE))

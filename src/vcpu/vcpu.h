@@ -5,9 +5,9 @@
  * clo_vcpu_exit, clo_vcpu_map_gpa_range, clo_vcpu_complete_hypercall, clo_vcpu_pre_fault.
  *
  * An access happens in guest mode (clo_tlb_enter .. exit), one page at a time, so a shoot-down
- * waits for at most one page's copy. Which table is asked: where the access carries private/shared,
- * the one of that kind; else both, of which one has the page at most. Locks: none in an access;
- * clo_vcpu_create takes the VM's.
+ * waits for at most one page's copy; the VMM's own memory is touched after it (clo_touch_begin).
+ * Which table is asked: where the access carries private/shared, the one of that kind; else both,
+ * of which one has the page at most. Locks: none in an access; clo_vcpu_create takes the VM's.
  */
 #ifndef CLO_VCPU_VCPU_H
 #define CLO_VCPU_VCPU_H
@@ -16,5 +16,11 @@
 #include "cloister/cloister.h"
 #include "fault/fault.h"
 #include "vm/vm.h"
+
+/*
+ * A fault on @gfn said RETRY: wait until another look is worth it. Asleep where a change is in
+ * progress, which lasts as long as a listener likes, until it is over or the vCPU is kicked.
+ */
+void clo_vcpu_wait(struct clo_vcpu *vcpu, struct clo_gfn gfn);
 
 #endif

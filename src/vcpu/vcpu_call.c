@@ -63,7 +63,9 @@ int64_t clo_vcpu_complete_hypercall(struct clo_vcpu *vcpu, uint64_t ret)
 static int64_t pre_fault_one(struct clo_vcpu *vcpu, uint64_t gpa)
 {
 	struct clo_vm *vm = vcpu->vm;
-	struct clo_fault f = { .gfn = clo_gfn(gpa >> CLO_PAGE_SHIFT), .is_prefault = true };
+	struct clo_fault f = { .tlb = &vcpu->tlb,
+			       .gfn = clo_gfn(gpa >> CLO_PAGE_SHIFT),
+			       .is_prefault = true };
 	uint64_t pages;
 
 	for (;;) {
@@ -81,7 +83,7 @@ static int64_t pre_fault_one(struct clo_vcpu *vcpu, uint64_t gpa)
 		case CLO_FAULT_EXIT:
 			return f.error;
 		case CLO_FAULT_RETRY:
-			clo_relax();
+			clo_vcpu_wait(vcpu, f.gfn);
 			break;
 		}
 	}

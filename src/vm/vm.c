@@ -38,6 +38,7 @@ static int vm_make_parts(struct clo_vm *vm)
 		.db = vm->host->db,
 		.gfn_end = CLO_GFN_END,
 		.flush = clo_vm_slot_flush,
+		.settle = clo_vm_slot_settle,
 		.write_protect = clo_vm_slot_write_protect,
 		.arg = vm,
 	};
@@ -295,6 +296,8 @@ int clo_vm_set_holes(struct clo_vm *vm, uint32_t slot_id, uint64_t gpa, uint64_t
 		clo_inval_end(&vm->mmu.inval, gfns);
 	}
 	clo_slots_unlock(vm->slots);
+	if (ret == 0 && !mapped)
+		clo_touch_wait(&vm->mmu, gfns);
 	return ret;
 }
 

@@ -7,6 +7,7 @@
 
 extern const struct clo_gmem_ops clo_vm_gmem_ops;
 void clo_vm_slot_flush(void *arg, const struct clo_slot *slot);
+void clo_vm_slot_settle(void *arg, struct clo_range gfns);
 void clo_vm_slot_write_protect(void *arg, const struct clo_slot *slot);
 
 /* VM ids of a host: 1..65535. -EMFILE none is free. */

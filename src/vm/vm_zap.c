@@ -115,6 +115,13 @@ void clo_vm_slot_flush(void *arg, const struct clo_slot *slot)
 	clo_vm_zap_now(arg, slot->gfns, CLO_ZAP_SLOT);
 }
 
+void clo_vm_slot_settle(void *arg, struct clo_range gfns)
+{
+	struct clo_vm *vm = arg;
+
+	clo_touch_wait(&vm->mmu, gfns);
+}
+
 void clo_vm_slot_write_protect(void *arg, const struct clo_slot *slot)
 {
 	clo_vm_zap_now(arg, slot->gfns, CLO_ZAP_RW_CHANGE);

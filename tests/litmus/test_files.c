@@ -336,7 +336,9 @@ static void found(const char *file, enum clo_break which, const char *invariants
 	X(preserve, "in-place-preserved", PRESERVE, "outcome I4")                                  \
 	X(range_lock, "convert-vs-convert", RANGE_LOCK, "I5 I6")                                   \
 	X(slot_sync, "fault-vs-slot-delete", SLOT_SYNC, "I5")                                      \
-	X(prepare_lock, "mail4-preparation", PREPARE_LOCK, "outcome I3 I4")
+	X(prepare_lock, "mail4-preparation", PREPARE_LOCK, "outcome I3 I4")                        \
+	X(touch_wait, "fault-vs-convert", TOUCH_WAIT, "outcome")                                   \
+	X(event_look, "fault-vs-punch", EVENT_LOOK, "I7")
 
 #define BREAK_TEST(id, file, which, invariants)                                                    \
 	TEST_TIMEOUT(break_##id, 120)                                                              \
