@@ -15,6 +15,9 @@ Calls may be made through functions of the same test file. What this cannot see 
   /* errno: clo_f -EXXX -EYYY: where it is checked */
 which counts only if the file's code has a call of f and that errno. Promises that no test can produce are
 in tools/errno-allow.txt, one a line: function, errno, reason. A line there that is not needed is an error.
+
+An errno of many meanings has a reason (cloister/error.h): in the modules below litmus -EINVAL, -E2BIG and
+-ENOMEM are made in a call of clo_fail() or clo_fail_heap() only, and -errno by clo_fail_errno() only.
 """
 import errno
 import os
@@ -29,6 +32,10 @@ CALL = re.compile(r"\b([a-z_]\w*)[ \t]*\(")
 CHECK = re.compile(r"\bCHECK\w*[ \t]*\(")
 MARKER = re.compile(r"errno:((?:\s+\*?\s*clo_\w+(?:\s+\*?\s*-E[A-Z0-9]+,?)+;?)+)")
 TABLE = re.compile(r"^[^\n{}()]*?\b(\w+)\[[^\]\n]*\][ \t]*=[ \t]*\{.*?^\};", re.DOTALL | re.MULTILINE)
+MANY_MEANINGS = re.compile(r"-(EINVAL|E2BIG|ENOMEM|errno)\b")
+COMPARED = re.compile(r"([!=]= |case |clo_fail\()$")
+# The explorer's own; what `cloister doctor` asks of the machine; the two functions themselves.
+NO_REASON = re.compile(r"^src/(base/|check/|litmus/|explore/|cli/|sync/sync_(explore|error|fiber)|view/view_probe)")
 ALLOW = "tools/errno-allow.txt"
 
 
@@ -158,6 +165,12 @@ def kept_by(root, name):
     return pairs, problems
 
 
+def without_reason(root, name):
+    code = checklib.blank(checklib.read(root, name))
+    return ["%s:%d: %s without a reason: use clo_fail()" % (name, checklib.line_of(code, m.start()), m.group(0))
+            for m in MANY_MEANINGS.finditer(code) if not COMPARED.search(code[:m.start()])]
+
+
 def read_allowed(root):
     allowed = {}
     problems = []
@@ -203,7 +216,12 @@ def main():
                               (promise.where, value, " or ".join(promise.functions)))
     allow_problems += ["%s:%d: %s -%s needs no exception" % (ALLOW, line, f, e)
                        for (f, e), line in sorted(allowed.items()) if (f, e) not in used]
+    bare = []
+    for name in files:
+        if name.startswith("src/") and not checklib.is_test(name) and not NO_REASON.match(name):
+            bare += without_reason(root, name)
     tap = checklib.Tap()
+    tap.result("an errno of many meanings is made with its reason", bare)
     tap.result("each errno named in a header comment is produced by a test", broken)
     tap.result("errno markers in tests name calls and values that are there", marker_problems)
     tap.result("exceptions are needed and have a reason", allow_problems)

@@ -11,7 +11,8 @@
  *
  * - A function is called after the object that it gets first, or after the one that it makes.
  * - Functions return 0 or -errno, and a failed call has changed nothing, results included, unless
- *   its comment says otherwise. Any call that allocates can give -ENOMEM.
+ *   its comment says otherwise. Any call that allocates can give -ENOMEM. Which of its meanings an
+ *   errno had: clo_last_error().
  * - Addresses, offsets and sizes are bytes, times are ns. Pages are 4096 bytes.
  * - Structs that may grow start with `size`, as those of clone3(2) and openat2(2): the caller sets
  *   it to sizeof(the struct), also of one that the library fills. A library of another version
@@ -41,6 +42,7 @@
 
 #include <cloister/capability.h>
 #include <cloister/convert.h>
+#include <cloister/error.h>
 #include <cloister/gmem.h>
 #include <cloister/hooks.h>
 #include <cloister/host.h>

@@ -13,12 +13,12 @@
 int clo_attr_create(uint64_t npages, bool is_private, struct clo_attr **out)
 {
 	if (npages == 0 || npages > ATTR_NPAGES_MAX)
-		return -EINVAL;
+		return clo_fail(-EINVAL, CLO_REASON_BOUNDS, "bytes");
 
 	struct clo_attr *a = clo_alloc_aligned(_Alignof(struct clo_attr), sizeof(*a));
 
 	if (!a)
-		return -ENOMEM;
+		return clo_fail_heap("attributes");
 	while (attr_span(a->top) < npages)
 		a->top++;
 	a->npages = npages;

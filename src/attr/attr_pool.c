@@ -308,7 +308,7 @@ int attr_pool_reserve(struct clo_attr *a, const unsigned need[ATTR_LEVELS],
 			ok = reserve_node(a, level, &got);
 	if (!ok) {
 		clo_attr_reserve_release(&got);
-		return -ENOMEM;
+		return clo_fail_heap("attributes");
 	}
 	*res = got;
 	return 0;

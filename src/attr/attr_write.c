@@ -43,7 +43,7 @@ int clo_attr_prepare(struct clo_attr *a, struct clo_range r, struct clo_attr_res
 	unsigned need[ATTR_LEVELS] = { 0 };
 
 	if (!range_valid(a, r))
-		return -EINVAL;
+		return clo_fail(-EINVAL, CLO_REASON_BOUNDS, "bytes");
 	r = attr_widen(a, r);
 	for (unsigned level = 0; level <= a->top; level++)
 		need[level] = cut_count(a, r, level);

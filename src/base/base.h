@@ -137,19 +137,6 @@ uint64_t clo_alloc_count(void);
 uint64_t clo_alloc_live(void);
 #endif
 
-/*
- * Structs of the public API, which begin with a uint32_t size and come from a caller of another
- * version, as copy_struct_from_user() and copy_struct_to_user() do it. @first: their size in the
- * first version that had them.
- *
- * clo_struct_in() copies @from to @to, zero beyond what @from has. -EINVAL: smaller than @first.
- * -E2BIG: a field that is not known here is not 0; or larger than a page, which no version is.
- * clo_struct_out() copies @from to @to as far as that goes, zero beyond @from; @to keeps its size.
- * -EINVAL: smaller than @first. -E2BIG: larger than a page.
- */
-int clo_struct_in(void *to, size_t to_size, const void *from, size_t first) CLO_MUST_USE;
-int clo_struct_out(void *to, const void *from, size_t from_size, size_t first) CLO_MUST_USE;
-
 /* SplitMix64: small, seedable, good enough for tests and schedules. Not for secrets. */
 struct clo_rand {
 	uint64_t state;

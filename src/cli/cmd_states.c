@@ -9,6 +9,7 @@
 #include "cloister/cloister.h"
 #include "page/page.h"
 #include "trust/trust.h"
+#include "vm/vm.h"
 
 #include <getopt.h>
 #include <string.h>
@@ -60,6 +61,21 @@ static void cause_table(struct cli_table *t)
 	}
 }
 
+static void reason_table(struct cli_table *t)
+{
+	static const char *const heads[] = { "number", "name", "errno", "reason" };
+	const struct clo_reason_info *r;
+
+	cli_table_init(t, heads, 4);
+	for (unsigned i = 0; (r = clo_reason_nth(i)) != NULL; i++) {
+		char number[16];
+		const char *cells[] = { number, r->name, r->errnos, r->text };
+
+		snprintf(number, sizeof(number), "%u", i);
+		cli_table_row(t, cells);
+	}
+}
+
 static void invariant_table(struct cli_table *t)
 {
 	static const char *const heads[] = { "invariant", "sentence" };
@@ -99,6 +115,7 @@ static const struct {
 	  frame_table },
 	{ "zap", "Why a stage-2 leaf is zapped", zap_table },
 	{ "cause", "Why a guest access exits", cause_table },
+	{ "reason", "Which of its meanings an errno has (clo_last_error)", reason_table },
 	{ "invariant", "What must always be true", invariant_table },
 	{ "type", "VM types built in, and their content policy", type_table },
 };
@@ -138,8 +155,9 @@ int cli_states(const struct cli_options *opt, int argc, char **argv)
 	if (ret)
 		return ret;
 	if (bad)
-		return cli_usage_error("states",
-				       "no table '%s': frame, zap, cause, invariant or type", bad);
+		return cli_usage_error(
+			"states", "no table '%s': frame, zap, cause, reason, invariant or type",
+			bad);
 	all = json_object_new_object();
 	for (size_t i = 0; i < TABLES; i++) {
 		struct cli_table t;

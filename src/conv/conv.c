@@ -9,12 +9,6 @@
 
 #define KNOWN_FLAGS (CLO_CONVERT_TO_PRIVATE | CLO_CONVERT_DRY_RUN)
 
-/* Page-aligned, not empty, below 2^64: an end of exactly 2^64 wraps to 0, which KVM refuses too. */
-static bool is_range(uint64_t at, uint64_t bytes)
-{
-	return clo_is_aligned(at | bytes, CLO_PAGE_SIZE) && at + bytes > at;
-}
-
 static struct clo_range pages_of(uint64_t at, uint64_t bytes)
 {
 	return clo_range(at >> CLO_PAGE_SHIFT, (at >> CLO_PAGE_SHIFT) + (bytes >> CLO_PAGE_SHIFT));
@@ -87,6 +81,20 @@ static int convert(struct clo_vm *vm, struct clo_convert *a, struct clo_range gf
 	}
 }
 
+static int check_convert(const struct clo_vm *vm, const struct clo_convert *a)
+{
+	int ret;
+
+	if (a->flags & ~KNOWN_FLAGS)
+		return clo_fail(-EINVAL, CLO_REASON_FLAGS, "clo_convert.flags");
+	ret = clo_check_range(a->gpa, "clo_convert.gpa", a->bytes, "clo_convert.bytes");
+	if (ret)
+		return ret;
+	if (!vm->trust->has_private_mem)
+		return clo_fail(-EINVAL, CLO_REASON_NO_PRIVATE, "vm");
+	return 0;
+}
+
 int clo_vm_convert(struct clo_vm *vm, struct clo_convert *c)
 {
 	struct clo_convert a;
@@ -100,15 +108,27 @@ int clo_vm_convert(struct clo_vm *vm, struct clo_convert *c)
 	a.error_gpa = a.gpa;
 	a.error_offset = 0;
 	memset(a.holder, 0, sizeof(a.holder));
-	if ((a.flags & ~KNOWN_FLAGS) || !is_range(a.gpa, a.bytes) || !vm->trust->has_private_mem)
-		return -EINVAL;
+	ret = check_convert(vm, &a);
+	if (ret)
+		return ret;
 	gfns = pages_of(a.gpa, a.bytes);
 	ret = convert(vm, &a, gfns);
 	if (!(a.flags & CLO_CONVERT_DRY_RUN))
 		count(vm, ret, clo_range_len(gfns));
 	if (ret && clo_struct_out(c, &a, sizeof(a), CLO_CONVERT_SIZE_VER0))
-		return -EINVAL; /* another thread changed it meanwhile */
+		return clo_fail(-EINVAL, CLO_REASON_CHANGED, "size");
 	return ret;
+}
+
+/* KVM: attributes, then wrap and emptiness, then alignment; all are EINVAL. */
+static int check_attributes(uint64_t attributes, bool no_private, uint64_t at, const char *at_name,
+			    uint64_t bytes)
+{
+	if (attributes & ~CLO_ATTR_PRIVATE)
+		return clo_fail(-EINVAL, CLO_REASON_FLAGS, "attributes");
+	if (no_private)
+		return clo_fail(-EINVAL, CLO_REASON_NO_PRIVATE, "attributes");
+	return clo_check_range(at, at_name, bytes, "bytes");
 }
 
 int clo_gmem_set_attributes(struct clo_gmem *gmem, uint64_t off, uint64_t bytes,
@@ -123,9 +143,11 @@ int clo_gmem_set_attributes(struct clo_gmem *gmem, uint64_t off, uint64_t bytes,
 		return -EIO;
 	if (vm->attr_owner != CLO_ATTR_OWNER_GMEM)
 		return -ENOTTY;
-	if ((attributes & ~CLO_ATTR_PRIVATE) || !vm->trust->has_private_mem ||
-	    !is_range(off, bytes) || off + bytes > clo_gmem_size(gmem))
-		return -EINVAL;
+	ret = check_attributes(attributes, !vm->trust->has_private_mem, off, "off", bytes);
+	if (ret)
+		return ret;
+	if (off + bytes > clo_gmem_size(gmem))
+		return clo_fail(-EINVAL, CLO_REASON_BOUNDS, "bytes");
 	conv_init(&c, vm, to_private);
 	ret = conv_add_seg(&c, gmem, pages_of(off, bytes));
 	if (ret == 0)
@@ -148,10 +170,10 @@ int clo_vm_set_attributes(struct clo_vm *vm, uint64_t gpa, uint64_t bytes, uint6
 		return -EIO;
 	if (vm->attr_owner != CLO_ATTR_OWNER_VM)
 		return -ENOTTY;
-	/* KVM: attributes, then wrap and emptiness, then alignment; all are EINVAL. */
-	if ((attributes & ~CLO_ATTR_PRIVATE) || (attributes && !vm->trust->has_private_mem) ||
-	    !is_range(gpa, bytes))
-		return -EINVAL;
+	ret = check_attributes(attributes, attributes && !vm->trust->has_private_mem, gpa, "gpa",
+			       bytes);
+	if (ret)
+		return ret;
 	conv_init(&c, vm, attributes == CLO_ATTR_PRIVATE);
 	c.gfns = pages_of(gpa, bytes);
 	ret = conv_backings(&c);
@@ -187,11 +209,13 @@ int clo_vm_get_attributes(struct clo_vm *vm, uint64_t gpa, uint64_t bytes, uint6
 {
 	struct clo_range gfns, run;
 	bool is_private = false;
+	int ret;
 
 	if (clo_forked(vm->fork_gen))
 		return -EIO;
-	if (!is_range(gpa, bytes))
-		return -EINVAL;
+	ret = clo_check_range(gpa, "gpa", bytes, "bytes");
+	if (ret)
+		return ret;
 	gfns = pages_of(gpa, bytes);
 	clo_rcu_read_lock();
 	if (vm->attr_owner == CLO_ATTR_OWNER_VM)

@@ -32,7 +32,7 @@ static int add_range(struct conv_dma *d, struct clo_dma_range r)
 
 	r.size = sizeof(r);
 	if (!append(d->ranges, d->range_count, sizeof(*d->ranges), &grown))
-		return -ENOMEM;
+		return clo_fail_heap("conversion");
 	d->ranges = grown;
 	d->ranges[d->range_count++] = r;
 	/* The file may be closed at any time; it stays until the listeners have been told. */
@@ -48,7 +48,7 @@ static int add_run(struct conv_dma *d, struct clo_attr *attr, struct clo_range p
 	int ret;
 
 	if (!append(d->runs, d->run_count, sizeof(*d->runs), &grown))
-		return -ENOMEM;
+		return clo_fail_heap("conversion");
 	d->runs = grown;
 	d->runs[d->run_count] = (struct conv_run){ .attr = attr, .pages = pages };
 	ret = clo_attr_prepare(attr, pages, &d->runs[d->run_count].undo);
@@ -192,7 +192,7 @@ int conv_dma_tell(struct conv *c, bool map)
 
 		if (ret) {
 			snprintf(c->holder, sizeof(c->holder), "%s", l->name ? l->name : "");
-			return ret;
+			return clo_fail(ret, CLO_REASON_LISTENER, map ? "map" : "unmap");
 		}
 	}
 	return 0;

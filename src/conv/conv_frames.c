@@ -27,7 +27,7 @@ int conv_frames_prepare(struct conv_seg *seg)
 		seg->locked = clo_alloc_sparse(words * sizeof(uint64_t));
 	seg->first = seg->work.end;
 	seg->last = seg->work.start;
-	return seg->locked ? 0 : -ENOMEM;
+	return seg->locked ? 0 : clo_fail_heap("conversion");
 }
 
 void conv_frames_release(struct conv_seg *seg)
@@ -135,7 +135,7 @@ void conv_frames_forget(struct conv_seg *seg)
 int conv_frames_make_room(struct conv_seg *seg)
 {
 	seg->made = clo_alloc_sparse(words_of(seg) * sizeof(uint64_t));
-	return seg->made ? 0 : -ENOMEM;
+	return seg->made ? 0 : clo_fail_heap("conversion");
 }
 
 /* Is page @index in a folio of the collection? */
@@ -251,7 +251,7 @@ int conv_frames_save_room(struct conv_seg *seg)
 	if (pages == 0)
 		return 0;
 	seg->content = clo_alloc((size_t)(pages * CLO_PAGE_SIZE));
-	return seg->content ? 0 : -ENOMEM;
+	return seg->content ? 0 : clo_fail_heap("conversion");
 }
 
 void conv_frames_save(struct conv_seg *seg)

@@ -34,7 +34,7 @@ int conv_listeners_enter(struct conv *c)
 		room = n;
 		d->listeners = clo_alloc(room * sizeof(struct clo_dma_listener *));
 		if (!d->listeners)
-			return -ENOMEM;
+			return clo_fail_heap("conversion");
 		clo_mutex_lock(&vm->dma_lock);
 	}
 	for (const struct clo_vm_listener *e = vm->listeners; e; e = e->next)
@@ -89,18 +89,18 @@ int clo_vm_add_dma_listener(struct clo_vm *vm, const struct clo_dma_listener *l)
 		return -EIO;
 	e = clo_alloc(sizeof(*e));
 	if (!e)
-		return -ENOMEM;
+		return clo_fail_heap("listener");
 	e->id = l;
 	ret = clo_struct_in(&e->l, sizeof(e->l), l, CLO_DMA_LISTENER_SIZE_VER0);
 	if (ret == 0 && e->l.reserved != 0)
-		ret = -EINVAL;
+		ret = clo_fail(-EINVAL, CLO_REASON_RESERVED, "clo_dma_listener.reserved");
 	if (ret) {
 		clo_free(e);
 		return ret;
 	}
 	clo_mutex_lock(&vm->dma_lock);
 	if (*find(vm, l)) {
-		ret = -EEXIST;
+		ret = clo_fail(-EEXIST, CLO_REASON_IN_USE, "l");
 	} else {
 		e->next = vm->listeners;
 		vm->listeners = e;

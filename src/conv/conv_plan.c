@@ -22,7 +22,7 @@ static int grow(struct conv *c)
 		return 0;
 	segs = clo_alloc(sizeof(*segs) * c->seg_cap * 4);
 	if (!segs)
-		return -ENOMEM;
+		return clo_fail_heap("conversion");
 	memcpy(segs, c->segs, sizeof(*segs) * c->seg_count);
 	if (c->segs != &c->seg_inline)
 		clo_free(c->segs);
@@ -35,9 +35,10 @@ static int grow(struct conv *c)
 int conv_add_seg(struct conv *c, struct clo_gmem *g, struct clo_range index)
 {
 	uint64_t block = 1ULL << clo_gmem_page_order(g);
+	int ret = grow(c);
 
-	if (grow(c))
-		return -ENOMEM;
+	if (ret)
+		return ret;
 	clo_gmem_get(g);
 	c->segs[c->seg_count++] = (struct conv_seg){
 		.g = g,
@@ -94,7 +95,7 @@ static int join_segs(struct conv *c)
 		if (c->segs[i].g == c->segs[i - 1].g &&
 		    clo_range_overlaps(c->segs[i - 1].work, c->segs[i].work)) {
 			conv_fail_at(c, c->segs[i - 1].g, c->segs[i - 1].index.start);
-			return -EINVAL;
+			return clo_fail(-EINVAL, CLO_REASON_HUGE_PARTS, "clo_convert.gpa");
 		}
 	}
 	return 0;

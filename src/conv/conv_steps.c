@@ -32,6 +32,7 @@ static void down(struct conv *c, const struct conv_step *steps, enum conv_phase 
 int conv_run(struct conv *c, const struct conv_step steps[CONV_PHASES], enum conv_phase last)
 {
 	enum conv_phase p = CONV_BEGUN;
+	struct clo_failure why;
 	int ret = 0;
 
 	assert(c->phase == CONV_BEGUN);
@@ -44,6 +45,9 @@ int conv_run(struct conv *c, const struct conv_step steps[CONV_PHASES], enum con
 			c->phase = p;
 	}
 	c->done = ret == 0 && !c->dry_run;
+	/* Not what the way back meets: a listener's own calls, a page that is not shown again. */
+	why = *clo_failure();
 	down(c, steps, p);
+	*clo_failure() = why;
 	return ret == CONV_NOTHING_TO_DO ? 0 : ret;
 }

@@ -87,8 +87,9 @@ static enum clo_fault_end gmem_error(struct clo_fault *f, int ret)
 	case -EHWPOISON:
 		return fail(f, CLO_CAUSE_POISON, ret);
 	default:
-		return fail(f, CLO_CAUSE_PREPARE,
-			    clo_is_prepare_error(ret) ? ret + CLO_PREPARE_SHIFT : ret);
+		if (clo_is_prepare_error(ret))
+			ret = clo_fail(ret + CLO_PREPARE_SHIFT, CLO_REASON_HOOK, "prepare");
+		return fail(f, CLO_CAUSE_PREPARE, ret);
 	}
 }
 
@@ -243,7 +244,8 @@ static enum clo_fault_end publish(struct clo_vm *vm, struct clo_fault *f, const 
 	}
 	if (b->is_private && clo_page_rmap_claim(vm->host->db, pfn, ctx->level, vm->id, gfn)) {
 		clo_table_map_abort(ctx);
-		return fail(f, CLO_CAUSE_DOUBLE_MAP, -EEXIST);
+		return fail(f, CLO_CAUSE_DOUBLE_MAP,
+			    clo_fail(-EEXIST, CLO_REASON_DOUBLE_MAP, "gpa"));
 	}
 	if (b->writable)
 		bits |= CLO_SPTE_W;

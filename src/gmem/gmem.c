@@ -7,22 +7,47 @@
 #include <errno.h>
 #include <string.h>
 
+#define ALL_FLAGS                                                                                  \
+	(CLO_GMEM_MMAP | CLO_GMEM_INIT_SHARED | CLO_GMEM_HUGETLB | CLO_GMEM_ZERO_ON_CONVERT |      \
+	 CLO_GMEM_NO_DIRECT_MAP)
+
 static int check_config(const struct clo_gmem_config *cfg)
 {
 	bool huge = (cfg->flags & CLO_GMEM_HUGETLB) != 0;
 
+	if (cfg->flags & ~ALL_FLAGS)
+		return clo_fail(-EINVAL, CLO_REASON_FLAGS, "flags");
 	if (cfg->flags & ~cfg->valid_flags)
-		return -EINVAL;
-	if ((int64_t)cfg->size <= 0 || !clo_is_aligned(cfg->size, CLO_PAGE_SIZE))
-		return -EINVAL;
+		return clo_fail(-EINVAL, CLO_REASON_UNSUPPORTED, "flags");
+	if (cfg->size == 0)
+		return clo_fail(-EINVAL, CLO_REASON_EMPTY, "bytes");
+	if ((int64_t)cfg->size < 0)
+		return clo_fail(-EINVAL, CLO_REASON_BOUNDS, "bytes");
+	if (!clo_is_aligned(cfg->size, CLO_PAGE_SIZE))
+		return clo_fail(-EINVAL, CLO_REASON_ALIGN, "bytes");
 	if (huge && (cfg->flags & CLO_GMEM_INIT_SHARED))
-		return -EINVAL;
+		return clo_fail(-EINVAL, CLO_REASON_UNSUPPORTED, "flags");
 	if (huge ? cfg->page_order != 9 && cfg->page_order != CLO_MAX_FOLIO_ORDER
 		 : cfg->page_order != 0)
-		return -EINVAL;
+		return clo_fail(-EINVAL, CLO_REASON_VALUE, "page_order");
 	if (!clo_is_aligned(cfg->size, CLO_PAGE_SIZE << cfg->page_order))
-		return -EINVAL;
-	return cfg->owner == 0 || cfg->owner > UINT16_MAX ? -EINVAL : 0;
+		return clo_fail(-EINVAL, CLO_REASON_ALIGN, "bytes");
+	if (cfg->owner == 0 || cfg->owner > UINT16_MAX)
+		return clo_fail(-EINVAL, CLO_REASON_VALUE, "owner");
+	return 0;
+}
+
+int clo_check_range(uint64_t at, const char *at_name, uint64_t bytes, const char *bytes_name)
+{
+	if (bytes == 0)
+		return clo_fail(-EINVAL, CLO_REASON_EMPTY, bytes_name);
+	if (at + bytes <= at)
+		return clo_fail(-EINVAL, CLO_REASON_WRAP, bytes_name);
+	if (!clo_is_aligned(at, CLO_PAGE_SIZE))
+		return clo_fail(-EINVAL, CLO_REASON_ALIGN, at_name);
+	if (!clo_is_aligned(bytes, CLO_PAGE_SIZE))
+		return clo_fail(-EINVAL, CLO_REASON_ALIGN, bytes_name);
+	return 0;
 }
 
 /* The last reference is gone: all but what a watcher may ask. */
@@ -46,7 +71,7 @@ int clo_gmem_open(struct clo_pagedb *db, struct clo_view_host *vh,
 		return ret;
 	g = clo_alloc_aligned(_Alignof(struct clo_gmem), sizeof(*g));
 	if (!g)
-		return -ENOMEM;
+		return clo_fail_heap("guest_memfd");
 	memset(g, 0, sizeof(*g));
 	g->db = db;
 	g->npages = cfg->size >> CLO_PAGE_SHIFT;

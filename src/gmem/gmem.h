@@ -112,6 +112,12 @@ uint64_t clo_gmem_lost(struct clo_gmem *g, char *holder, size_t size);
 void clo_gmem_release(struct clo_gmem *g);
 
 uint32_t clo_gmem_owner(const struct clo_gmem *g);
+/*
+ * -EINVAL, with its reason: bytes 0, past 2^64 (an end of exactly 2^64 wraps to 0, which KVM
+ * refuses too), not in whole pages. The names are those of the public call's arguments.
+ */
+int clo_check_range(uint64_t at, const char *at_name, uint64_t bytes,
+		    const char *bytes_name) CLO_MUST_USE;
 void *clo_gmem_vm(const struct clo_gmem *g); /* ops.vm */
 struct clo_pagedb *clo_gmem_pagedb(const struct clo_gmem *g);
 /* Always there; initially INIT_SHARED ? shared : private. */

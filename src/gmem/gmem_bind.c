@@ -20,14 +20,14 @@ int clo_gmem_bind(struct clo_gmem *g, struct clo_gmem_binding *b, struct clo_ran
 	int ret = 0;
 
 	if (index.start >= index.end || index.end > g->npages)
-		return -EINVAL;
+		return clo_fail(-EINVAL, CLO_REASON_BOUNDS, "clo_region.guest_memfd_offset");
 	clo_rangelock_lock(&g->ranges, index, &hold);
 	while ((next = clo_aptr_get(at)) && next->index.end <= index.start)
 		at = &next->next;
 	if (clo_a32_get(&g->released))
 		ret = -EBADF;
 	else if (next && clo_range_overlaps(next->index, index))
-		ret = -EEXIST;
+		ret = clo_fail(-EEXIST, CLO_REASON_BOUND, "clo_region.guest_memfd_offset");
 	if (ret == 0) {
 		b->index = index;
 		b->base_gfn = base_gfn;

@@ -33,8 +33,10 @@ int clo_gmem_inject_memory_error(struct clo_gmem *g, uint64_t off)
 
 	if (clo_forked(g->fork_gen))
 		return -EIO;
-	if (!clo_is_aligned(off, CLO_PAGE_SIZE) || index >= g->npages)
-		return -EINVAL;
+	if (!clo_is_aligned(off, CLO_PAGE_SIZE))
+		return clo_fail(-EINVAL, CLO_REASON_ALIGN, "off");
+	if (index >= g->npages)
+		return clo_fail(-EINVAL, CLO_REASON_BOUNDS, "off");
 	r = clo_range(clo_align_down(index, block), clo_align_down(index, block) + block);
 	clo_rangelock_lock(&g->ranges, r, &hold);
 	clo_inval_begin(&g->inval, r);

@@ -256,19 +256,25 @@ int clo_gmem_fallocate(struct clo_gmem *g, int mode, int64_t off, int64_t len)
 	if (clo_forked(g->fork_gen))
 		return -EIO;
 	/* The order of the checks is the kernel's: arguments, mode, wrap, then the file's own. */
-	if (off < 0 || len <= 0)
-		return -EINVAL;
+	if (off < 0)
+		return clo_fail(-EINVAL, CLO_REASON_BOUNDS, "off");
+	if (len <= 0)
+		return clo_fail(-EINVAL, len ? CLO_REASON_BOUNDS : CLO_REASON_EMPTY, "len");
 	if (!is_vfs_mode(mode))
 		return -EOPNOTSUPP;
 	if (len > INT64_MAX - off)
 		return -EFBIG;
 	if (mode != MODE_ALLOCATE && mode != MODE_PUNCH)
 		return -EOPNOTSUPP;
-	if (!clo_is_aligned((uint64_t)off | (uint64_t)len, unit))
-		return -EINVAL;
+	if (!clo_is_aligned((uint64_t)off, unit))
+		return clo_fail(-EINVAL, CLO_REASON_ALIGN, "off");
+	if (!clo_is_aligned((uint64_t)len, unit))
+		return clo_fail(-EINVAL, CLO_REASON_ALIGN, "len");
 	index = clo_range((uint64_t)off >> CLO_PAGE_SHIFT, (uint64_t)(off + len) >> CLO_PAGE_SHIFT);
+	if (mode == MODE_ALLOCATE && index.end > g->npages)
+		return clo_fail(-EINVAL, CLO_REASON_BOUNDS, "len");
 	if (mode == MODE_ALLOCATE)
-		return index.end > g->npages ? -EINVAL : allocate(g, index);
+		return allocate(g, index);
 	index = clo_range_clip(index, gmem_all(g));
 	return index.start < index.end ? punch(g, index) : 0;
 }

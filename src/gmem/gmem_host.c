@@ -69,7 +69,7 @@ static int add_piece(struct map_plan *p, struct clo_range r, struct clo_pfn base
 		struct clo_view_piece *more = clo_alloc(room * sizeof(*more));
 
 		if (!more)
-			return -ENOMEM;
+			return clo_fail_heap("mapping");
 		if (p->pieces)
 			memcpy(more, p->pieces, p->piece_count * sizeof(*more));
 		clo_free(p->pieces);
@@ -138,7 +138,7 @@ static int plan_hidden(struct clo_gmem *g, struct clo_range index, struct map_pl
 		return 0;
 	p->hidden = clo_alloc(p->hidden_count * sizeof(*p->hidden));
 	if (!p->hidden)
-		return -ENOMEM;
+		return clo_fail_heap("mapping");
 	(void)private_runs(g, index, p->hidden);
 	return 0;
 }
@@ -224,16 +224,18 @@ int clo_gmem_mmap(struct clo_gmem *g, uint64_t off, uint64_t len, bool shared, v
 	if (clo_forked(g->fork_gen))
 		return -EIO;
 	/* mmap(2) checks the arguments and looks for room before it asks the file. */
-	if (len == 0 || !clo_is_aligned(off, CLO_PAGE_SIZE))
-		return -EINVAL;
+	if (len == 0)
+		return clo_fail(-EINVAL, CLO_REASON_EMPTY, "len");
+	if (!clo_is_aligned(off, CLO_PAGE_SIZE))
+		return clo_fail(-EINVAL, CLO_REASON_ALIGN, "off");
 	if (npages == 0 || npages >= CLO_HVA_END >> CLO_PAGE_SHIFT)
-		return -ENOMEM;
+		return clo_fail(-ENOMEM, CLO_REASON_SPACE, "len");
 	if ((off >> CLO_PAGE_SHIFT) + npages > (uint64_t)INT64_MAX >> CLO_PAGE_SHIFT)
 		return -EOVERFLOW;
 	if (!(g->flags & CLO_GMEM_MMAP))
 		return -ENODEV;
 	if (!shared)
-		return -EINVAL;
+		return clo_fail(-EINVAL, CLO_REASON_UNSUPPORTED, "shared");
 	if (!g->views)
 		return -EOPNOTSUPP;
 	off >>= CLO_PAGE_SHIFT;
@@ -249,7 +251,7 @@ int clo_gmem_munmap(struct clo_gmem *g, void *addr, uint64_t len)
 	int ret;
 
 	if (!g->views || pages_of(len) == 0)
-		return -EINVAL;
+		return clo_fail(-EINVAL, CLO_REASON_ABSENT, "addr");
 	ret = clo_view_unmap(g->views, addr, pages_of(len), &index);
 	if (ret == 0)
 		gmem_windows_unmapped(g, index);

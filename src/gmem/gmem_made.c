@@ -31,10 +31,10 @@ static size_t words(const struct gmem_made *m)
 static int make_room(struct gmem_made *m, uint64_t index)
 {
 	if (index - m->start >= m->pages)
-		return -ENOMEM;
+		return clo_fail_heap("guest_memfd");
 	if (!m->map)
 		m->map = words(m) == 1 ? &m->few : clo_alloc_sparse(words(m) * sizeof(uint64_t));
-	return m->map ? 0 : -ENOMEM;
+	return m->map ? 0 : clo_fail_heap("guest_memfd");
 }
 
 /* 0: it is there, and not of the other kind. -ENOENT */

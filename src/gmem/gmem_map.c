@@ -121,26 +121,39 @@ static enum clo_window_use use_of(const struct clo_gmem *g, unsigned order, bool
 	return order > NODE_BITS ? CLO_WINDOW_WANTED : CLO_WINDOW_NEEDED;
 }
 
-/* What an empty slot gets: the window around @index, or a node for smaller ones. */
-static void *make_part(struct clo_gmem *g, uint64_t index, unsigned order, bool mapping)
+static int make_window(struct clo_gmem *g, uint64_t index, unsigned order, bool mapping,
+		       void **part)
 {
-	struct gmem_window *win;
+	struct gmem_window *win = clo_alloc(sizeof(*win));
+	int ret;
 
-	if (order > CLO_MAX_FOLIO_ORDER)
-		return clo_alloc(sizeof(struct gmem_node));
-	win = clo_alloc(sizeof(*win));
 	if (!win)
-		return NULL;
-	if (clo_page_window_reserve(g->db, order, use_of(g, order, mapping), &win->base) == 0) {
-		win->order = order;
-		win->start = clo_align_down(index, 1ULL << order);
-		return (char *)win + 1;
+		return clo_fail_heap("window");
+	ret = clo_page_window_reserve(g->db, order, use_of(g, order, mapping), &win->base);
+	if (ret) {
+		clo_free(win);
+		return ret;
 	}
-	clo_free(win);
-	return order > g->least_order ? clo_alloc(sizeof(struct gmem_node)) : NULL;
+	win->order = order;
+	win->start = clo_align_down(index, 1ULL << order);
+	*part = (char *)win + 1;
+	return 0;
 }
 
-static struct gmem_window *grow(struct clo_gmem *g, uint64_t index, bool mapping)
+/* What an empty slot gets: the window around @index, or a node for smaller ones. */
+static int make_part(struct clo_gmem *g, uint64_t index, unsigned order, bool mapping, void **part)
+{
+	if (order <= CLO_MAX_FOLIO_ORDER) {
+		int ret = make_window(g, index, order, mapping, part);
+
+		if (ret == 0 || order <= g->least_order)
+			return ret;
+	}
+	*part = clo_alloc(sizeof(struct gmem_node));
+	return *part ? 0 : clo_fail_heap("window");
+}
+
+static int grow(struct clo_gmem *g, uint64_t index, bool mapping, struct gmem_window **out)
 {
 	struct clo_aptr *at = &g->root;
 
@@ -151,13 +164,16 @@ static struct gmem_window *grow(struct clo_gmem *g, uint64_t index, bool mapping
 			at = &((struct gmem_node *)clo_aptr_get(at))->slot[slot_of(index, order)];
 		p = clo_aptr_get(at);
 		if (!p) {
-			p = make_part(g, index, order, mapping);
-			if (!p)
-				return NULL;
+			int ret = make_part(g, index, order, mapping, &p);
+
+			if (ret)
+				return ret;
 			clo_aptr_set(at, p);
 		}
-		if (is_window(p))
-			return as_window(p);
+		if (is_window(p)) {
+			*out = as_window(p);
+			return 0;
+		}
 	}
 }
 
@@ -177,11 +193,13 @@ static void prune(struct clo_gmem *g, struct clo_aptr *at, unsigned order, uint6
 
 int gmem_window_get(struct clo_gmem *g, uint64_t index, bool mapping, struct gmem_window **out)
 {
+	int ret;
+
 	if (gmem_window_use(g, index, out))
 		return 0;
 	clo_mutex_lock(&g->map_lock);
-	*out = grow(g, index, mapping);
-	if (*out) {
+	ret = grow(g, index, mapping, out);
+	if (ret == 0) {
 		bool used = use(*out);
 
 		assert(used); /* it dies under the lock only */
@@ -190,7 +208,7 @@ int gmem_window_get(struct clo_gmem *g, uint64_t index, bool mapping, struct gme
 		prune(g, &g->root, g->map_order, 0, clo_range(index, index + 1));
 	}
 	clo_mutex_unlock(&g->map_lock);
-	return *out ? 0 : -ENOMEM;
+	return ret;
 }
 
 void gmem_window_put(struct clo_gmem *g, struct gmem_window *win, bool look)

@@ -113,12 +113,15 @@ static void registry_add(struct clo_gmem *g, struct clo_gmem_pin *pin)
 /* Bounds in bytes to indexes. -EINVAL; -EIO in a child. */
 static int pin_range(const struct clo_gmem *g, uint64_t off, uint64_t len, struct clo_range *index)
 {
+	int ret;
+
 	if (clo_forked(g->fork_gen))
 		return -EIO;
-	if (len == 0 || !clo_is_aligned(off | len, CLO_PAGE_SIZE) || off + len < off)
-		return -EINVAL;
+	ret = clo_check_range(off, "off", len, "len");
+	if (ret)
+		return ret;
 	*index = clo_range(off >> CLO_PAGE_SHIFT, (off + len) >> CLO_PAGE_SHIFT);
-	return index->end > g->npages ? -EINVAL : 0;
+	return index->end > g->npages ? clo_fail(-EINVAL, CLO_REASON_BOUNDS, "len") : 0;
 }
 
 /*
@@ -136,7 +139,7 @@ static int pin_make(struct clo_gmem *g, uint64_t off, uint64_t len, const char *
 		return ret;
 	*out = clo_alloc(sizeof(**out));
 	if (!*out)
-		return -ENOMEM;
+		return clo_fail_heap("pin");
 	(*out)->g = g;
 	(*out)->index = index;
 	if (holder)

@@ -71,14 +71,16 @@ static int open_memfd(struct clo_pagedb *db)
 
 	/* Beyond it ftruncate is SIGXFSZ. */
 	if (getrlimit(RLIMIT_FSIZE, &limit) == 0 && limit.rlim_cur < db->map_bytes)
-		return -ENOMEM;
+		return clo_fail(-ENOMEM, CLO_REASON_SPACE, "ulimit -f");
 	if (db->kind == CLO_POOL_HUGETLB)
 		flags |= MFD_HUGETLB | MFD_HUGE_2MB;
 	ret = clo_fork_memfd(&db->fork_fd, "cloister-pool", flags);
 	if (ret)
 		return ret;
 	db->fd = db->fork_fd.fd;
-	return ftruncate(db->fd, (off_t)db->map_bytes) ? -errno : 0;
+	if (ftruncate(db->fd, (off_t)db->map_bytes))
+		return clo_fail_errno(CLO_REASON_KERNEL, "ftruncate");
+	return 0;
 }
 
 /* Without a free huge page the first touch of a HUGETLB pool would be a signal: ask now. */
@@ -109,7 +111,7 @@ static int map_content(struct clo_pagedb *db)
 	if (db->kind == CLO_POOL_ANON) {
 		db->base = clo_alloc_sparse(db->map_bytes);
 		if (!db->base)
-			return -ENOMEM;
+			return clo_fail(-ENOMEM, CLO_REASON_SPACE, "memory of the host");
 		keep_from_children(db);
 		return 0;
 	}
@@ -119,12 +121,14 @@ static int map_content(struct clo_pagedb *db)
 		return ret;
 	p = clo_map_sparse(db->map_bytes, MAP_SHARED, db->fd);
 	if (!p)
-		return -ENOMEM;
+		return clo_fail(-ENOMEM, CLO_REASON_SPACE, "memory of the host");
 	db->base = p;
 	keep_from_children(db);
 	/* A core dump must neither hold guests' memory nor walk 1 TiB. */
 	(void)madvise(p, db->map_bytes, MADV_DONTDUMP);
-	return db->kind == CLO_POOL_HUGETLB && !probe_huge(db) ? -ENOMEM : 0;
+	if (db->kind == CLO_POOL_HUGETLB && !probe_huge(db))
+		return clo_fail(-ENOMEM, CLO_REASON_HUGETLB, "memory of the host");
+	return 0;
 }
 
 static int create(enum clo_pool_kind kind, uint64_t frames_limit, uint64_t pfn_space,
@@ -134,7 +138,7 @@ static int create(enum clo_pool_kind kind, uint64_t frames_limit, uint64_t pfn_s
 	int ret;
 
 	if (!db)
-		return -ENOMEM;
+		return clo_fail_heap("host");
 	memset(db, 0, sizeof(*db));
 	db->kind = kind;
 	db->fd = -1;
@@ -148,7 +152,7 @@ static int create(enum clo_pool_kind kind, uint64_t frames_limit, uint64_t pfn_s
 		ret = map_content(db);
 	if (ret == 0) {
 		db->frames = clo_alloc_sparse((size_t)pfn_space * sizeof(*db->frames));
-		ret = db->frames ? 0 : -ENOMEM;
+		ret = db->frames ? 0 : clo_fail(-ENOMEM, CLO_REASON_SPACE, "frames of the host");
 	}
 	if (ret) {
 		clo_pagedb_destroy(db);
@@ -199,11 +203,11 @@ int clo_pagedb_create(enum clo_pool_kind kind, uint64_t frames_limit, uint64_t p
 	int ret;
 
 	if (frames_limit == 0 || frames_limit > PFN_SPACE_MAX)
-		return -EINVAL;
+		return clo_fail(-EINVAL, CLO_REASON_BOUNDS, "clo_host_config.mem_bytes");
 	if (pfn_space == 0)
 		pfn_space = default_space(frames_limit);
 	else if (pfn_space < frames_limit || pfn_space > PFN_SPACE_MAX)
-		return -EINVAL;
+		return clo_fail(-EINVAL, CLO_REASON_BOUNDS, "clo_host_config.mem_bytes");
 	if (pfn_space > PFN_SPACE_MAX)
 		pfn_space = PFN_SPACE_MAX;
 	/* Strict overcommit, a limit of file size, a sanitizer: less room then. */

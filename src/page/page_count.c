@@ -35,11 +35,11 @@ int page_counts_init(struct page_counts *c, uint64_t pfn_space)
 {
 	c->of_block = array(pfn_space, BLOCK_ORDER, &c->block_bytes);
 	if (!c->of_block)
-		return -ENOMEM;
+		return clo_fail(-ENOMEM, CLO_REASON_SPACE, "frames of the host");
 	if (pfn_space > 1ULL << GIGA_ORDER) {
 		c->of_giga = array(pfn_space, GIGA_ORDER, &c->giga_bytes);
 		if (!c->of_giga)
-			return -ENOMEM;
+			return clo_fail(-ENOMEM, CLO_REASON_SPACE, "frames of the host");
 	}
 	return 0;
 }

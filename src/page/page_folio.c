@@ -69,15 +69,17 @@ int clo_page_alloc(struct clo_pagedb *db, struct clo_pfn pfn, unsigned order, ui
 	int ret;
 
 	if (order > CLO_MAX_FOLIO_ORDER || !clo_is_aligned(pfn.n, n) || pfn.n + n > db->pfn_space)
-		return -EINVAL;
+		return clo_fail(-EINVAL, CLO_REASON_BOUNDS, "pfn");
 	if (owner == 0 || owner > OWNER_MAX ||
 	    clo_frame_next[CLO_FRAME_FREE][op] == CLO_FRAME_STATE_COUNT)
-		return -EINVAL;
+		return clo_fail(-EINVAL, CLO_REASON_VALUE, "owner");
 	/* A look first: a large claim that must fail would show its half-made folio to others. */
 	if (order > 0 && !all_free(db, pfn, order))
 		return -EEXIST;
 	if (!charge(db, n))
-		return all_free(db, pfn, order) ? -ENOMEM : -EEXIST;
+		return all_free(db, pfn, order)
+			       ? clo_fail(-ENOMEM, CLO_REASON_FRAMES, "clo_host_config.mem_bytes")
+			       : -EEXIST;
 	word = (uint64_t)clo_frame_next[CLO_FRAME_FREE][op] | (uint64_t)order << WORD_ORDER_SHIFT |
 	       (uint64_t)owner << WORD_OWNER_SHIFT;
 	/* Counted before it can be seen: page_count.c. */
@@ -86,7 +88,7 @@ int clo_page_alloc(struct clo_pagedb *db, struct clo_pfn pfn, unsigned order, ui
 	if (ret == 0 && !page_pool_back(db, pfn, n)) {
 		for (uint64_t i = n; i-- > 0;)
 			clo_a64_set(word_at(db, pfn.n + i), 0);
-		ret = -ENOMEM;
+		ret = clo_fail(-ENOMEM, CLO_REASON_HUGETLB, "memory of the host");
 	}
 	if (ret) {
 		page_count_sub(db, pfn, n);
@@ -144,9 +146,9 @@ static int merge_check(const struct clo_pagedb *db, struct clo_pfn head, unsigne
 		bool is_head = clo_is_aligned(head.n + i, 1ULL << word_order(w));
 
 		if (word_is_gone(w) || word_order(w) >= order || ((w ^ first) & KIND_MASK))
-			return -EINVAL;
+			return clo_fail(-EINVAL, CLO_REASON_VALUE, "frames");
 		if (is_head && !(w & CLO_FRAME_LOCKED))
-			return -EINVAL;
+			return clo_fail(-EINVAL, CLO_REASON_VALUE, "frames");
 		all &= w;
 		pins |= word_pins(w);
 	}
@@ -163,7 +165,7 @@ int clo_page_merge(struct clo_pagedb *db, struct clo_pfn head, unsigned order)
 
 	if (order > CLO_MAX_FOLIO_ORDER || !clo_is_aligned(head.n, 1ULL << order) ||
 	    head.n + (1ULL << order) > db->pfn_space)
-		return -EINVAL;
+		return clo_fail(-EINVAL, CLO_REASON_BOUNDS, "pfn");
 	ret = merge_check(db, head, order, &word);
 	if (ret)
 		return ret;

@@ -314,7 +314,7 @@ int clo_page_unpin(struct clo_pagedb *db, struct clo_pfn pfn)
 
 	do {
 		if (word_pins(w) == 0)
-			return -EINVAL;
+			return clo_fail(-EINVAL, CLO_REASON_ABSENT, "pin");
 		to = w - WORD_PIN_ONE;
 		if (word_state(w) == CLO_FRAME_LEAKED && word_pins(to) == 0 &&
 		    !page_any_rmap(db, pfn, 1))

@@ -45,7 +45,7 @@ int page_tree_init(struct window_tree *t, uint64_t pfn_space)
 	t->bytes = (size_t)2 << t->order;
 	t->node = clo_alloc_sparse(t->bytes);
 	if (!t->node)
-		return -ENOMEM;
+		return clo_fail(-ENOMEM, CLO_REASON_SPACE, "frames of the host");
 	/* What the power of two has more than the pool is taken for ever. */
 	while (at < 1ULL << t->order) {
 		unsigned order = (unsigned)__builtin_ctzll(at);
@@ -102,7 +102,7 @@ int clo_page_window_reserve(struct clo_pagedb *db, unsigned order, enum clo_wind
 	bool found;
 
 	if (order > CLO_MAX_FOLIO_ORDER)
-		return -EINVAL;
+		return clo_fail(-EINVAL, CLO_REASON_BOUNDS, "order");
 	clo_mutex_lock(&db->lock);
 	found = db->reserved + n + kept_back(db, use) <= db->pfn_space &&
 		tree_take(&db->tree, order, &start);
@@ -112,7 +112,7 @@ int clo_page_window_reserve(struct clo_pagedb *db, unsigned order, enum clo_wind
 	}
 	clo_mutex_unlock(&db->lock);
 	if (!found)
-		return -ENOMEM;
+		return clo_fail(-ENOMEM, CLO_REASON_WINDOWS, "memory of the host");
 	*base = clo_pfn(start);
 	return 0;
 }

@@ -12,7 +12,7 @@ int clo_slots_create(const struct clo_slots_config *cfg, struct clo_slots **out)
 	struct clo_slots *s = clo_alloc(sizeof(*s) + cfg->as_count * sizeof(s->space[0]));
 
 	if (!s)
-		return -ENOMEM;
+		return clo_fail_heap("memslots");
 	s->cfg = *cfg;
 	clo_rwlock_init(&s->lock, CLO_RANK_SLOTS, "memslots");
 	*out = s;

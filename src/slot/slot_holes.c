@@ -58,7 +58,7 @@ static int track(struct slot_space *sp, struct slot_node *old)
 			holes_free(map);
 		clo_free(fresh);
 		clo_free(a);
-		return -ENOMEM;
+		return clo_fail_heap("holes of a memslot");
 	}
 	fresh->s.holes = map;
 	sp->by_id[old->s.id & 0xffff] = fresh;

@@ -49,37 +49,51 @@ struct plan {
 };
 
 /* Step 1 (kvm check_memory_region_flags). */
-static bool flags_ok(const struct clo_slots *s, uint32_t flags)
+static int check_flags(const struct clo_slots *s, uint32_t flags)
 {
-	uint32_t valid = s->cfg.valid_flags;
-
+	if (flags & ~(CLO_MEM_LOG_DIRTY | CLO_MEM_READONLY | CLO_MEM_GUEST_MEMFD))
+		return clo_fail(-EINVAL, CLO_REASON_FLAGS, "clo_region.flags");
+	if (flags & ~s->cfg.valid_flags)
+		return clo_fail(-EINVAL, CLO_REASON_UNSUPPORTED, "clo_region.flags");
 	/* No dirty log of private memory, and a guest_memfd has no read-only side. */
-	if (flags & CLO_MEM_GUEST_MEMFD)
-		valid &= ~(CLO_MEM_LOG_DIRTY | CLO_MEM_READONLY);
-	return (flags & ~valid) == 0;
+	if ((flags & CLO_MEM_GUEST_MEMFD) && (flags & (CLO_MEM_LOG_DIRTY | CLO_MEM_READONLY)))
+		return clo_fail(-EINVAL, CLO_REASON_UNSUPPORTED, "clo_region.flags");
+	return 0;
+}
+
+static int no(enum clo_reason reason, const char *what)
+{
+	return clo_fail(-EINVAL, reason, what);
 }
 
 /* Step 2: what can be said of the request alone. */
-static bool numbers_ok(const struct clo_slots *s, const struct clo_region *r)
+static int check_numbers(const struct clo_slots *s, const struct clo_region *r)
 {
 	if (!clo_is_aligned(r->memory_size, CLO_PAGE_SIZE))
-		return false;
+		return no(CLO_REASON_ALIGN, "clo_region.memory_size");
 	if (!clo_is_aligned(r->guest_phys_addr, CLO_PAGE_SIZE))
-		return false;
+		return no(CLO_REASON_ALIGN, "clo_region.guest_phys_addr");
+	if (!clo_is_aligned(r->userspace_addr, CLO_PAGE_SIZE))
+		return no(CLO_REASON_ALIGN, "clo_region.userspace_addr");
 	/* access_ok(): the kernel will read it with plain user accesses; a tagged address (LAM) is
 	 * out of bounds too. */
-	if (!clo_is_aligned(r->userspace_addr, CLO_PAGE_SIZE) || r->memory_size > CLO_HVA_END ||
-	    r->userspace_addr > CLO_HVA_END - r->memory_size)
-		return false;
+	if (r->memory_size > CLO_HVA_END)
+		return no(CLO_REASON_BOUNDS, "clo_region.memory_size");
+	if (r->userspace_addr > CLO_HVA_END - r->memory_size)
+		return no(CLO_REASON_BOUNDS, "clo_region.userspace_addr");
 	if ((r->flags & CLO_MEM_GUEST_MEMFD) &&
-	    (!clo_is_aligned(r->guest_memfd_offset, CLO_PAGE_SIZE) ||
-	     r->guest_memfd_offset + r->memory_size < r->guest_memfd_offset))
-		return false;
+	    !clo_is_aligned(r->guest_memfd_offset, CLO_PAGE_SIZE))
+		return no(CLO_REASON_ALIGN, "clo_region.guest_memfd_offset");
+	if ((r->flags & CLO_MEM_GUEST_MEMFD) &&
+	    r->guest_memfd_offset + r->memory_size < r->guest_memfd_offset)
+		return no(CLO_REASON_WRAP, "clo_region.guest_memfd_offset");
 	if (r->slot >> AS_SHIFT >= s->cfg.as_count || (r->slot & ID_MASK) >= CLO_SLOT_ID_MAX)
-		return false;
+		return no(CLO_REASON_BOUNDS, "clo_region.slot");
 	if (r->guest_phys_addr + r->memory_size < r->guest_phys_addr)
-		return false;
-	return r->memory_size >> CLO_PAGE_SHIFT <= CLO_SLOT_MAX_PAGES;
+		return no(CLO_REASON_WRAP, "clo_region.guest_phys_addr");
+	if (r->memory_size >> CLO_PAGE_SHIFT > CLO_SLOT_MAX_PAGES)
+		return no(CLO_REASON_BOUNDS, "clo_region.memory_size");
+	return 0;
 }
 
 static struct clo_range gfns_of(const struct clo_region *r)
@@ -95,7 +109,7 @@ static int classify(const struct clo_region *r, const struct slot_node *old, enu
 
 	if (r->memory_size == 0) {
 		*change = CHANGE_DELETE;
-		return old ? 0 : -EINVAL; /* delete of an absent slot */
+		return old ? 0 : no(CLO_REASON_ABSENT, "clo_region.slot");
 	}
 	if (!old) {
 		*change = CHANGE_CREATE;
@@ -103,11 +117,13 @@ static int classify(const struct clo_region *r, const struct slot_node *old, enu
 	}
 	/* A slot of private memory can only be deleted, and the flag cannot be dropped. */
 	if ((r->flags | old->s.flags) & CLO_MEM_GUEST_MEMFD)
-		return -EINVAL;
-	if (r->userspace_addr != old->s.hva.a ||
-	    clo_range_len(gfns) != clo_range_len(old->s.gfns) ||
-	    ((r->flags ^ old->s.flags) & CLO_MEM_READONLY))
-		return -EINVAL;
+		return no(CLO_REASON_FIXED, "clo_region.flags");
+	if (r->userspace_addr != old->s.hva.a)
+		return no(CLO_REASON_FIXED, "clo_region.userspace_addr");
+	if (clo_range_len(gfns) != clo_range_len(old->s.gfns))
+		return no(CLO_REASON_FIXED, "clo_region.memory_size");
+	if ((r->flags ^ old->s.flags) & CLO_MEM_READONLY)
+		return no(CLO_REASON_FIXED, "clo_region.flags");
 	if (gfns.start != old->s.gfns.start)
 		*change = CHANGE_MOVE;
 	else
@@ -196,12 +212,12 @@ static bool reserve_fresh(struct clo_slots *s, const struct clo_region *r, struc
 static int reserve(struct clo_slots *s, const struct clo_region *r, struct plan *p)
 {
 	if ((p->change == CHANGE_DELETE || p->change == CHANGE_MOVE) && !reserve_invalid(p))
-		return -ENOMEM;
+		return clo_fail_heap("memslots");
 	if (p->change == CHANGE_DELETE) {
 		p->final = slot_array_without(slot_array_of(p->sp), p->old);
-		return p->final ? 0 : -ENOMEM;
+		return p->final ? 0 : clo_fail_heap("memslots");
 	}
-	return reserve_fresh(s, r, p) ? 0 : -ENOMEM;
+	return reserve_fresh(s, r, p) ? 0 : clo_fail_heap("memslots");
 }
 
 /* Step 5 (kvm_gmem_bind). */
@@ -216,7 +232,7 @@ static int bind(struct clo_slots *s, const struct clo_region *r, struct plan *p)
 		return -EBADF;
 	/* Another VM's file; ids are one host's. */
 	if (clo_gmem_owner(r->gmem) != s->cfg.owner || clo_gmem_pagedb(r->gmem) != s->cfg.db)
-		return -EINVAL;
+		return no(CLO_REASON_OTHER_VM, "clo_region.gmem");
 	/* -EINVAL beyond the end, -EEXIST bound already (here or elsewhere), -EBADF closed. */
 	ret = clo_gmem_bind(r->gmem, p->binding,
 			    clo_range(index, index + clo_range_len(p->fresh->s.gfns)),
@@ -236,7 +252,7 @@ static int arch_check(const struct clo_slots *s, struct plan *p)
 	if (p->binding)
 		slot_binding_retire(p->binding);
 	p->binding = NULL;
-	return -EINVAL;
+	return no(CLO_REASON_BOUNDS, "clo_region.guest_phys_addr");
 }
 
 /* The old slot's mappings go. See the head of this file. */
@@ -285,7 +301,7 @@ static int set_region_locked(struct clo_slots *s, const struct clo_region *r,
 		return ret;
 	if ((p.change == CHANGE_CREATE || p.change == CHANGE_MOVE) &&
 	    overlaps(slot_array_of(p.sp), p.old, gfns_of(r)))
-		return -EEXIST;
+		return clo_fail(-EEXIST, CLO_REASON_OVERLAP, "clo_region.guest_phys_addr");
 	ret = reserve(s, r, &p);
 	if (ret == 0)
 		ret = bind(s, r, &p);
@@ -304,10 +320,12 @@ static int set_region_locked(struct clo_slots *s, const struct clo_region *r,
 int clo_slots_set_region(struct clo_slots *s, const struct clo_region *r)
 {
 	struct clo_range gone = { 0 };
-	int ret;
+	int ret = check_flags(s, r->flags);
 
-	if (!flags_ok(s, r->flags) || !numbers_ok(s, r))
-		return -EINVAL;
+	if (ret == 0)
+		ret = check_numbers(s, r);
+	if (ret)
+		return ret;
 	clo_rwlock_wrlock(&s->lock);
 	ret = set_region_locked(s, r, &gone);
 	clo_rwlock_unlock(&s->lock);

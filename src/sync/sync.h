@@ -13,6 +13,7 @@
 #ifndef CLO_SYNC_SYNC_H
 #define CLO_SYNC_SYNC_H
 
+#include "cloister/cloister.h"
 #include "sync/sync_ranks.h"
 
 #ifdef CLO_SYNC_EXPLORE
@@ -134,6 +135,33 @@ bool clo_inval_busy(const struct clo_inval *iv, uint64_t index);
  * listener likes.
  */
 void clo_inval_wait(struct clo_inval *iv, uint64_t index, const struct clo_a32 *kicked);
+
+/*
+ * Which of its meanings an errno has (cloister/error.h): kept for each thread, like errno, as the
+ * engine goes down with it. What returns -EINVAL, -E2BIG, -ENOMEM or what the kernel said to module
+ * vm or to its callers says it through one of these (tools/check-errno.py), so that nobody meets an
+ * older reason of the same errno. @what stays; see struct clo_error.
+ *
+ * - clo_fail(): @error, for @reason. One that has no reasons (cloister/error.h) is not kept.
+ * - clo_fail_heap(): -ENOMEM, no memory for the library itself.
+ * - clo_fail_errno(): -errno; ENOMEM, for one, is for @reason.
+ *
+ * What goes back after a failure may fail on its own: who does so in the middle of a call saves
+ * *clo_failure() before and puts it back. In the explorer no scheduling point.
+ */
+struct clo_failure {
+	int error;
+	uint32_t reason;
+	const char *what;
+};
+int clo_fail(int error, uint32_t reason, const char *what);
+int clo_fail_heap(const char *what);
+int clo_fail_errno(uint32_t reason, const char *what);
+struct clo_failure *clo_failure(void);
+#ifdef CLO_TEST
+/* The errno that was kept; now none is. The harness asks it after each public call that failed. */
+int clo_failure_take(void);
+#endif
 
 /*
  * Statistics: counters that nothing decides on. Relaxed, and not a scheduling point in the

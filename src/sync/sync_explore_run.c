@@ -191,7 +191,7 @@ struct clo_task *clo_run_task(void *(*fn)(void *arg), void *arg, const char *nam
 	t->arg = arg;
 	t->op = (struct clo_sched_op){ .kind = CLO_OP_START, .what = "start" };
 	snprintf(t->name, sizeof(t->name), "%s", name);
-	clo_run.task_count++;
+	clo_failure_forget(clo_run.task_count++);
 	return t;
 }
 

@@ -36,6 +36,9 @@ struct clo_task {
 	uint32_t spins;       /* times it came out since the last change */
 };
 
+/* Of the run before, whose thread had the same number. */
+void clo_failure_forget(uint32_t thread);
+
 struct clo_run {
 	bool active;
 	uint32_t serial;       /* of this run; never 0 */

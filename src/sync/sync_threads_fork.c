@@ -68,7 +68,7 @@ int clo_fork_memfd(struct clo_fork_fd *f, const char *name, unsigned flags)
 	pthread_mutex_lock(&fds_lock);
 	f->fd = memfd_create(name, flags);
 	if (f->fd < 0) {
-		ret = -errno;
+		ret = clo_fail_errno(CLO_REASON_KERNEL, "memfd_create");
 	} else {
 		f->prev = NULL;
 		f->next = fds;

@@ -104,7 +104,7 @@ int clo_pt_freeze_in_new(struct clo_pt_pos *p, uint64_t gfn, unsigned level)
 		unsigned index = clo_pt_index(gfn, l);
 
 		if (pt == NULL) {
-			err = -ENOMEM;
+			err = clo_fail_heap("stage-2 tables");
 			goto out_free;
 		}
 		/* Nobody sees the page yet: the swap below publishes it. */
@@ -135,7 +135,7 @@ int clo_table_map_begin(struct clo_table *t, struct clo_gfn gfn, enum clo_level 
 			struct clo_map_ctx *ctx)
 {
 	if (gfn.n >= PT_GFN_END)
-		return -EINVAL;
+		return clo_fail(-EINVAL, CLO_REASON_BOUNDS, "gpa");
 
 	struct clo_pt_pos p = clo_pt_find(t, gfn.n, (unsigned)level);
 	uint64_t old = 0;

@@ -67,7 +67,7 @@ int clo_table_split_prepare(struct clo_table *t, struct clo_range r, struct clo_
 
 		if (page == NULL) {
 			clo_split_reserve_release(res);
-			return -ENOMEM;
+			return clo_fail_heap("stage-2 tables");
 		}
 		res->pages[res->count++] = page;
 	}

@@ -34,7 +34,7 @@ int clo_table_create(struct clo_table **out)
 	struct clo_table *t = clo_alloc_aligned(_Alignof(struct clo_table), sizeof(*t));
 
 	if (t == NULL)
-		return -ENOMEM;
+		return clo_fail_heap("stage-2 tables");
 	*out = t;
 	return 0;
 }

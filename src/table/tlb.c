@@ -31,7 +31,7 @@ int clo_mmu_init(struct clo_mmu *mmu)
 		if (clo_table_create(&table[s]) != 0) {
 			while (s > 0)
 				clo_table_destroy(table[--s]);
-			return -ENOMEM;
+			return clo_fail_heap("stage-2 tables");
 		}
 	}
 	memcpy(mmu->table, table, sizeof(table));
@@ -51,7 +51,7 @@ int clo_mmu_add_tlb(struct clo_mmu *mmu, struct clo_tlb *tlb)
 	uint32_t count = clo_a32_get(&mmu->tlb_count);
 
 	if (count >= CLO_MAX_VCPUS)
-		return -E2BIG;
+		return clo_fail(-E2BIG, CLO_REASON_BOUNDS, "id");
 	clo_aptr_set(&mmu->tlb[count], tlb);
 	/*
 	 * seq_cst: a shoot-down that does not see this vCPU yet has done its zap before, and the

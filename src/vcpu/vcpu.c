@@ -15,10 +15,10 @@ int clo_vcpu_create(struct clo_vm *vm, uint32_t id, struct clo_vcpu **out)
 	if (clo_forked(vm->fork_gen))
 		return -EIO;
 	if (id >= CLO_MAX_VCPUS)
-		return -EINVAL;
+		return clo_fail(-EINVAL, CLO_REASON_BOUNDS, "id");
 	vcpu = clo_alloc(sizeof(*vcpu));
 	if (!vcpu)
-		return -ENOMEM;
+		return clo_fail_heap("vCPU");
 	vcpu->vm = vm;
 	vcpu->id = id;
 	vcpu->fork_gen = vm->fork_gen;
@@ -26,7 +26,7 @@ int clo_vcpu_create(struct clo_vm *vm, uint32_t id, struct clo_vcpu **out)
 	clo_mutex_lock(&vm->lock);
 	for (const struct clo_vcpu *v = vm->vcpus; v && ret == 0; v = v->next) {
 		if (v->id == id)
-			ret = -EEXIST;
+			ret = clo_fail(-EEXIST, CLO_REASON_IN_USE, "id");
 	}
 	if (ret == 0)
 		ret = clo_mmu_add_tlb(&vm->mmu, &vcpu->tlb);
@@ -239,7 +239,7 @@ int clo_vcpu_access(struct clo_vcpu *vcpu, uint64_t gpa, void *buf, size_t bytes
 		return -EIO;
 	vcpu->exit.reason = CLO_EXIT_NONE;
 	if (flags & ~(CLO_ACCESS_WRITE | CLO_ACCESS_PRIVATE))
-		return -EINVAL;
+		return clo_fail(-EINVAL, CLO_REASON_FLAGS, "flags");
 	while (bytes > 0) {
 		size_t part = CLO_PAGE_SIZE - (gpa & CLO_PAGE_MASK);
 		int ret;

@@ -92,11 +92,13 @@ static int64_t pre_fault_one(struct clo_vcpu *vcpu, uint64_t gpa)
 int clo_vcpu_pre_fault(struct clo_vcpu *vcpu, uint64_t *gpa, uint64_t *bytes)
 {
 	bool any = false;
+	int ret;
 
 	if (clo_forked(vcpu->fork_gen))
 		return -EIO;
-	if (!clo_is_aligned(*gpa | *bytes, CLO_PAGE_SIZE) || *bytes == 0 || *gpa + *bytes <= *gpa)
-		return -EINVAL;
+	ret = clo_check_range(*gpa, "gpa", *bytes, "bytes");
+	if (ret)
+		return ret;
 	while (*bytes > 0) {
 		int64_t done = pre_fault_one(vcpu, *gpa);
 		uint64_t step;

@@ -59,10 +59,10 @@ int clo_view_host_create(struct clo_pagedb *db, enum clo_view_level level,
 	int ret;
 
 	if ((unsigned)level >= CLO_VIEW_LEVEL_COUNT)
-		return -EINVAL;
+		return clo_fail(-EINVAL, CLO_REASON_VALUE, "clo_host_config.view");
 	vh = clo_alloc(sizeof(*vh));
 	if (!vh)
-		return -ENOMEM;
+		return clo_fail_heap("host view");
 	vh->db = db;
 	vh->unit = clo_pagedb_kind(db) == CLO_POOL_HUGETLB ? VIEW_HUGE_PAGES : 1;
 	vh->empty_fd = -1;
@@ -103,7 +103,7 @@ int clo_view_set_create(struct clo_view_host *vh, uint64_t npages, clo_view_reso
 	struct clo_view_set *vs = clo_alloc(sizeof(*vs));
 
 	if (!vs)
-		return -ENOMEM;
+		return clo_fail_heap("host view");
 	vs->vh = vh;
 	vs->npages = npages;
 	vs->resolve = resolve;
@@ -150,13 +150,15 @@ int clo_view_map(struct clo_view_set *vs, const struct clo_view_piece *pieces, s
 	if (!vs->vh->ops->map)
 		return -ENODEV;
 	if (!pieces_ok(vs, pieces, piece_count))
-		return -EINVAL;
+		return clo_fail(-EINVAL, CLO_REASON_ALIGN, "len");
 	return vs->vh->ops->map(vs, pieces, piece_count, hidden, hidden_count, addr);
 }
 
 int clo_view_unmap(struct clo_view_set *vs, void *addr, uint64_t npages, struct clo_range *shown)
 {
-	return vs->vh->ops->unmap ? vs->vh->ops->unmap(vs, addr, npages, shown) : -EINVAL;
+	if (!vs->vh->ops->unmap)
+		return clo_fail(-EINVAL, CLO_REASON_ABSENT, "addr");
+	return vs->vh->ops->unmap(vs, addr, npages, shown);
 }
 
 static struct clo_range inside(const struct clo_view_set *vs, struct clo_range r)

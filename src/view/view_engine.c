@@ -249,14 +249,14 @@ int view_engine_start(struct clo_view_host *vh, uint64_t features)
 	int ret;
 
 	if (!e)
-		return -ENOMEM;
+		return clo_fail_heap("host view");
 	e->vh = vh;
 	ret = view_uffd_open(&e->uffd, features);
 	if (ret)
 		goto free;
 	e->stop_fd = eventfd(0, EFD_CLOEXEC);
 	if (e->stop_fd < 0) {
-		ret = -errno;
+		ret = clo_fail_errno(CLO_REASON_KERNEL, "eventfd");
 		goto close_uffd;
 	}
 	vh->engine = e;

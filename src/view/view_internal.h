@@ -163,6 +163,8 @@ int view_map_add(struct clo_view_set *vs, const struct clo_view_piece *pieces, s
 /* view_seg.c */
 /* Address space for a mapping: where the kernel puts nothing else by itself, if it can be had. */
 uint8_t *view_reserve(size_t bytes, size_t align);
+/* The errno of a view_reserve() that gave NULL, with its reason. */
+int view_no_room(void);
 int view_seg_add(struct view_map *m, uint8_t *addr, struct clo_range r);
 void view_seg_free(struct view_seg *s); /* the list */
 /* Both with ours held for writing and the host's lock: the VMM has unmapped, moved. */

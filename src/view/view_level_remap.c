@@ -81,7 +81,7 @@ static int map_fixed(uint8_t *at, size_t bytes, int fd, uint64_t off)
 	long p = syscall(SYS_mmap, at, bytes, PROT_READ | PROT_WRITE,
 			 MAP_SHARED | MAP_FIXED | MAP_NORESERVE, fd, (off_t)off);
 
-	return p == -1 ? -errno : 0;
+	return p == -1 ? clo_fail_errno(CLO_REASON_MAPPINGS, "mmap") : 0;
 }
 
 /*
@@ -138,7 +138,7 @@ static int map_shown(struct view_map *m, struct clo_range x)
 			return ret;
 		/* A child would keep the page when it becomes private. */
 		if (madvise(view_addr(m, at), view_bytes(part), MADV_DONTFORK) != 0)
-			return -errno;
+			return clo_fail_errno(CLO_REASON_MAPPINGS, "madvise");
 		at = part.end;
 	}
 	return 0;
@@ -167,7 +167,7 @@ static int remap_install(struct view_map *m)
 	m->shown = clo_alloc_sparse(words * sizeof(*m->shown));
 	m->want = clo_alloc_sparse(words * sizeof(*m->want));
 	if (!m->shown || !m->want)
-		return -ENOMEM;
+		return clo_fail_heap("mapping");
 	return map_hidden(m, m->r, false);
 }
 

@@ -41,7 +41,7 @@ static int map_pieces(struct view_map *m)
 
 		if (mmap(want, view_bytes(p->r), PROT_NONE, MAP_SHARED | MAP_FIXED | MAP_NORESERVE,
 			 fd, (off_t)(p->base.n * CLO_PAGE_SIZE)) == MAP_FAILED)
-			return -errno;
+			return clo_fail_errno(CLO_REASON_MAPPINGS, "mmap");
 	}
 	return 0;
 }
@@ -54,16 +54,22 @@ static int map_pieces(struct view_map *m)
 static int claim(struct view_map *m)
 {
 	const uint64_t modes = UFFDIO_REGISTER_MODE_MISSING | UFFDIO_REGISTER_MODE_MINOR;
-	int ret = -EINVAL;
+	int ret = 0;
 
 	/* The tail too, which needs no engine: to hear of what the VMM does to it. */
 	size_t bytes = view_bytes(view_all(m));
 
 	if (m->set->vh->unit == 1)
 		ret = view_uffd_register(fd_of(m), m->addr, bytes, modes | UFFDIO_REGISTER_MODE_WP);
-	if (ret == -EINVAL)
+	if (m->set->vh->unit != 1 || ret == -EINVAL)
 		ret = view_uffd_register(fd_of(m), m->addr, bytes, modes);
 	return ret;
+}
+
+/* A mapping that cannot be made safe is none. */
+static int unsafe(void)
+{
+	return clo_fail(-ENOMEM, CLO_REASON_KERNEL, "userfaultfd");
 }
 
 /* From the registration on nothing gets in by itself; what got in before goes. */
@@ -73,7 +79,7 @@ static int make_empty(struct view_map *m)
 	int ret = view_zap(m->addr, bytes);
 
 	if (ret == 0 && view_is_mapped(m->addr, bytes))
-		ret = -ENOMEM; /* a mapping that cannot be made safe is none */
+		ret = unsafe();
 	return ret;
 }
 
@@ -88,18 +94,20 @@ static int uffd_install(struct view_map *m)
 	 * that is stopped. */
 	if (ret == 0 && (madvise(m->addr, bytes, MADV_DONTFORK) != 0 ||
 			 madvise(m->addr, bytes, MADV_DONTDUMP) != 0))
-		ret = -errno;
+		ret = clo_fail_errno(CLO_REASON_MAPPINGS, "madvise");
 	/* Refused where the kernel has no huge pages at all. */
 	(void)madvise(m->addr, bytes, MADV_NOHUGEPAGE);
 	if (ret == 0)
 		ret = make_empty(m);
-	return ret == -EAGAIN || ret == -EBUSY ? -ENOMEM : ret;
+	return ret == -EAGAIN || ret == -EBUSY ? unsafe() : ret;
 }
 
 static int uffd_open(struct view_map *m)
 {
 	/* Shared memory that is locked is not filled by this. */
-	return mprotect(m->addr, view_bytes(m->r), PROT_READ | PROT_WRITE) == 0 ? 0 : -errno;
+	if (mprotect(m->addr, view_bytes(m->r), PROT_READ | PROT_WRITE) != 0)
+		return clo_fail_errno(CLO_REASON_MAPPINGS, "mprotect");
+	return 0;
 }
 
 static int zap(struct view_map *m, struct clo_range x)
@@ -179,7 +187,9 @@ static int fill(struct view_map *m, uint64_t index)
 	void *direct = clo_page_addr(m->set->vh->db, view_pfn(m, index));
 	size_t bytes = (size_t)(m->set->vh->unit * CLO_PAGE_SIZE);
 
-	return madvise(direct, bytes, MADV_POPULATE_READ) == 0 ? 0 : -errno;
+	if (madvise(direct, bytes, MADV_POPULATE_READ) != 0)
+		return clo_fail_errno(CLO_REASON_KERNEL, "madvise");
+	return 0;
 }
 
 /* 0 or the last error; the other pages are mapped all the same. */

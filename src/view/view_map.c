@@ -231,7 +231,7 @@ int view_map_add(struct clo_view_set *vs, const struct clo_view_piece *pieces, s
 	int ret;
 
 	if (!m)
-		return -ENOMEM;
+		return clo_fail_heap("mapping");
 	m->set = vs;
 	m->r = clo_range(pieces[0].r.start, pieces[count - 1].r.end);
 	if (m->r.end > vs->npages) {
@@ -243,7 +243,7 @@ int view_map_add(struct clo_view_set *vs, const struct clo_view_piece *pieces, s
 	memcpy(m->pieces, pieces, count * sizeof(pieces[0]));
 	/* 2M for all, so that the kernel can use huge mappings where it has them. */
 	m->addr = view_reserve(view_bytes(view_all(m)), (size_t)(VIEW_HUGE_PAGES * CLO_PAGE_SIZE));
-	ret = m->addr ? view_seg_add(m, m->addr, view_all(m)) : -ENOMEM;
+	ret = m->addr ? view_seg_add(m, m->addr, view_all(m)) : view_no_room();
 	if (ret == 0)
 		ret = view_tail_map(m);
 	if (ret == 0)
@@ -388,7 +388,7 @@ int view_real_unmap(struct clo_view_set *vs, void *addr, uint64_t npages, struct
 	struct view_map *m = take(vs, addr, npages);
 
 	if (!m)
-		return -EINVAL;
+		return clo_fail(-EINVAL, CLO_REASON_ABSENT, "addr");
 	*shown = m->r;
 	view_map_remove(m);
 	return 0;

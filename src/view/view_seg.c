@@ -88,7 +88,7 @@ int view_seg_add(struct view_map *m, uint8_t *addr, struct clo_range r)
 	struct view_seg *s = clo_alloc(sizeof(*s));
 
 	if (!s)
-		return -ENOMEM;
+		return clo_fail_heap("mapping");
 	s->addr = addr;
 	s->r = r;
 	s->next = m->segs;

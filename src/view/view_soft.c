@@ -176,7 +176,7 @@ static int fault(struct clo_view_set *vs, uint64_t index)
 		return 0;
 	}
 	clo_stat_add(ret ? &vs->refused_faults : &vs->resolved_faults, 1);
-	return ret == 0 && g.no_memory ? -ENOMEM : ret;
+	return ret == 0 && g.no_memory ? clo_fail_heap("host view") : ret;
 }
 
 /* Of one page. */

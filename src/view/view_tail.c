@@ -16,10 +16,10 @@ int view_empty_open(struct clo_view_host *vh)
 	int fd = memfd_create("cloister-hidden", MFD_CLOEXEC | MFD_ALLOW_SEALING);
 
 	if (fd < 0)
-		return -errno;
+		return clo_fail_errno(CLO_REASON_KERNEL, "memfd_create");
 	/* It stays empty, whoever gets hold of it. */
 	if (fcntl(fd, F_ADD_SEALS, F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL) != 0) {
-		int ret = -errno;
+		int ret = clo_fail_errno(CLO_REASON_KERNEL, "fcntl");
 
 		close(fd);
 		return ret;
@@ -44,9 +44,20 @@ int view_tail_map(struct view_map *m)
 		return 0;
 	if (mmap(at, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED | MAP_NORESERVE,
 		 m->set->vh->empty_fd, 0) == MAP_FAILED)
-		return -errno;
+		return clo_fail_errno(CLO_REASON_MAPPINGS, "mmap");
 	/* As the rest of the mapping; and a core dump would be as large as the tail. */
 	if (madvise(at, bytes, MADV_DONTFORK) != 0 || madvise(at, bytes, MADV_DONTDUMP) != 0)
-		return -errno;
+		return clo_fail_errno(CLO_REASON_MAPPINGS, "madvise");
 	return 0;
+}
+
+/* One page more shows whether it is the room that lacks, or the number of mappings. */
+int view_no_room(void)
+{
+	void *p = view_reserve((size_t)CLO_PAGE_SIZE, (size_t)CLO_PAGE_SIZE);
+
+	if (!p)
+		return clo_fail(-ENOMEM, CLO_REASON_MAPPINGS, "mmap");
+	(void)munmap(p, (size_t)CLO_PAGE_SIZE);
+	return clo_fail(-ENOMEM, CLO_REASON_SPACE, "mapping");
 }

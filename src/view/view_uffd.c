@@ -50,18 +50,18 @@ static int open_dev(void)
 	int fd, err;
 
 	if (dev < 0)
-		return -errno;
+		return clo_fail_errno(CLO_REASON_KERNEL, "/dev/userfaultfd");
 	fd = ioctl(dev, USERFAULTFD_IOC_NEW, O_CLOEXEC | O_NONBLOCK);
 	err = errno;
 	close(dev);
-	return fd < 0 ? -err : fd;
+	return fd < 0 ? clo_fail(-err, CLO_REASON_KERNEL, "/dev/userfaultfd") : fd;
 }
 
 static int open_syscall(unsigned flags)
 {
 	long fd = syscall(SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK | flags);
 
-	return fd < 0 ? -errno : (int)fd;
+	return fd < 0 ? clo_fail_errno(CLO_REASON_KERNEL, "userfaultfd") : (int)fd;
 }
 
 /* The best kind permitted. The error is the system call's: the device is only another way. */
@@ -85,7 +85,7 @@ static int handshake(int fd, uint64_t want, uint64_t *features)
 	struct uffdio_api api = { .api = UFFD_API, .features = want };
 
 	if (ioctl(fd, UFFDIO_API, &api) < 0)
-		return -errno;
+		return clo_fail_errno(CLO_REASON_KERNEL, "UFFDIO_API");
 	*features = api.features;
 	return 0;
 }
@@ -114,7 +114,9 @@ int view_uffd_register(int fd, void *addr, size_t bytes, uint64_t mode)
 		.mode = mode,
 	};
 
-	return ioctl(fd, UFFDIO_REGISTER, &reg) < 0 ? -errno : 0;
+	if (ioctl(fd, UFFDIO_REGISTER, &reg) < 0)
+		return clo_fail_errno(CLO_REASON_MAPPINGS, "UFFDIO_REGISTER");
+	return 0;
 }
 
 /* One ioctl over [addr, addr + bytes): 0, or -errno and in *count what was done before it. */
@@ -123,7 +125,9 @@ typedef int (*fill_fn)(int fd, uint8_t *addr, size_t bytes, int64_t *count);
 static int one_continue(int fd, uint8_t *addr, size_t bytes, int64_t *count)
 {
 	struct uffdio_continue c = { .range = { .start = (uintptr_t)addr, .len = bytes } };
-	int ret = ioctl(fd, UFFDIO_CONTINUE, &c) == 0 ? 0 : -errno;
+	int ret = ioctl(fd, UFFDIO_CONTINUE, &c) == 0
+			  ? 0
+			  : clo_fail_errno(CLO_REASON_KERNEL, "userfaultfd");
 
 	*count = c.mapped;
 	return ret;
@@ -132,7 +136,9 @@ static int one_continue(int fd, uint8_t *addr, size_t bytes, int64_t *count)
 static int one_poison(int fd, uint8_t *addr, size_t bytes, int64_t *count)
 {
 	struct view_poison p = { .range = { .start = (uintptr_t)addr, .len = bytes } };
-	int ret = ioctl(fd, VIEW_UFFDIO_POISON, &p) == 0 ? 0 : -errno;
+	int ret = ioctl(fd, VIEW_UFFDIO_POISON, &p) == 0
+			  ? 0
+			  : clo_fail_errno(CLO_REASON_KERNEL, "userfaultfd");
 
 	*count = p.updated;
 	return ret;
@@ -200,7 +206,7 @@ int view_zap(void *addr, size_t bytes)
 	/* A VMM that called mlockall(): the plain form refuses locked memory. */
 	if (errno == EINVAL && madvise(addr, bytes, MADV_DONTNEED_LOCKED) == 0)
 		return 0;
-	return -errno;
+	return clo_fail_errno(CLO_REASON_KERNEL, "madvise");
 }
 
 bool view_is_mapped(const void *addr, size_t bytes)

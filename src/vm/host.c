@@ -49,9 +49,14 @@ static int host_check_config(const struct clo_host_config *cfg, struct clo_host_
 	}
 	if (out->mem_bytes == 0)
 		out->mem_bytes = default_mem();
-	if (out->view >= CLO_ARRAY_SIZE(view_of_config) || out->reserved != 0 || out->hugetlb > 1 ||
-	    !clo_is_aligned(out->mem_bytes, CLO_PAGE_SIZE))
-		return -EINVAL;
+	if (out->view >= CLO_ARRAY_SIZE(view_of_config))
+		return clo_fail(-EINVAL, CLO_REASON_VALUE, "clo_host_config.view");
+	if (out->reserved != 0)
+		return clo_fail(-EINVAL, CLO_REASON_RESERVED, "clo_host_config.reserved");
+	if (out->hugetlb > 1)
+		return clo_fail(-EINVAL, CLO_REASON_VALUE, "clo_host_config.hugetlb");
+	if (!clo_is_aligned(out->mem_bytes, CLO_PAGE_SIZE))
+		return clo_fail(-EINVAL, CLO_REASON_ALIGN, "clo_host_config.mem_bytes");
 	return 0;
 }
 
@@ -81,13 +86,13 @@ static int host_create(const struct clo_host_config *cfg, struct clo_host **out)
 	struct clo_host *host;
 	int ret = host_check_config(cfg, &c);
 
-	if (ret == 0)
-		ret = clo_fork_watch();
 	if (ret)
 		return ret;
+	if (clo_fork_watch())
+		return clo_fail_heap("pthread_atfork");
 	host = clo_alloc(sizeof(*host));
 	if (!host)
-		return -ENOMEM;
+		return clo_fail_heap("host");
 	ret = host_make_pool(host, &c);
 	if (ret) {
 		clo_free(host);

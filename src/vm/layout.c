@@ -14,6 +14,13 @@
 	static_assert(sizeof(struct type) >= (ver0), "first size of " #type)
 
 /* clang-format off */
+VERSIONED(clo_error, size, CLO_ERROR_SIZE_VER0);
+AT(clo_error, error, 4);
+AT(clo_error, reason, 8);
+AT(clo_error, reserved, 12);
+AT(clo_error, what, 16);
+SIZE(clo_error, 24);
+
 VERSIONED(clo_host_config, size, CLO_HOST_CONFIG_SIZE_VER0);
 AT(clo_host_config, view, 4);
 AT(clo_host_config, mem_bytes, 8);

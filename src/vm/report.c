@@ -161,9 +161,14 @@ int clo_vm_report(struct clo_vm *vm, struct clo_leak_report *out)
 {
 	struct clo_leak_report r = { .undo_failures = clo_stat_get(&vm->undo_failures) };
 	struct report_walk w = { .vm = vm, .out = &r };
+	int ret;
 
 	if (clo_forked(vm->fork_gen))
 		return -EIO;
+	/* First: the look at lost frames forgets those that have come back. */
+	ret = clo_struct_fits(out, CLO_LEAK_REPORT_SIZE_VER0);
+	if (ret)
+		return ret;
 	/* It keeps the files of the list open. */
 	clo_mutex_lock(&vm->lock);
 	clo_slots_lock_shared(vm->slots);

@@ -257,7 +257,13 @@ TEST(a_late_unpin_ends_the_loss)
 	CHECK_OK(clo_host_stats(e.host, &s));
 	CHECK_EQ(s.frames_leaked, 2);
 	clo_gmem_unpin(second);
+	/* Refused before the look at the file, which is its last. */
+	r.size = 3;
+	CHECK_ERR(clo_vm_report(e.vm, &r), -EINVAL);
+	CHECK(e.vm->lossy != NULL);
+	r.size = sizeof(r);
 	CHECK_OK(clo_vm_report(e.vm, &r));
+	CHECK(e.vm->lossy == NULL);
 	CHECK_EQ(r.frames_lost, 0);
 	CHECK_EQ(r.leak_count, 0);
 	clo_vm_destroy(e.vm, &r);

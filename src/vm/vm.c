@@ -15,17 +15,21 @@ static int vm_check_config(const struct clo_vm_config *cfg, struct clo_vm_config
 	int ret;
 
 	if (!cfg)
-		return -EINVAL;
+		return clo_fail(-EINVAL, CLO_REASON_NULL, "cfg");
 	ret = clo_struct_in(out, sizeof(*out), cfg, CLO_VM_CONFIG_SIZE_VER0);
 	if (ret)
 		return ret;
 	trust = clo_trust_find(out->type);
-	if (!trust || out->attr_owner > CLO_ATTR_OWNER_GMEM || out->max_level > CLO_LEVEL_COUNT)
-		return -EINVAL;
+	if (!trust)
+		return clo_fail(-EINVAL, CLO_REASON_VALUE, "clo_vm_config.type");
+	if (out->attr_owner > CLO_ATTR_OWNER_GMEM)
+		return clo_fail(-EINVAL, CLO_REASON_VALUE, "clo_vm_config.attr_owner");
+	if (out->max_level > CLO_LEVEL_COUNT)
+		return clo_fail(-EINVAL, CLO_REASON_VALUE, "clo_vm_config.max_level");
 	if (out->flags & ~(CLO_VM_TYPED_ACCESS | CLO_VM_CONVERT_ON_HYPERCALL))
-		return -EINVAL;
+		return clo_fail(-EINVAL, CLO_REASON_FLAGS, "clo_vm_config.flags");
 	if ((out->flags & CLO_VM_TYPED_ACCESS) && !trust->may_type_access)
-		return -EINVAL;
+		return clo_fail(-EINVAL, CLO_REASON_UNSUPPORTED, "clo_vm_config.flags");
 	return 0;
 }
 
@@ -72,7 +76,7 @@ int clo_vm_create(struct clo_host *host, const struct clo_vm_config *cfg, struct
 		return ret;
 	vm = clo_alloc(sizeof(*vm));
 	if (!vm)
-		return -ENOMEM;
+		return clo_fail_heap("VM");
 	vm->host = host;
 	vm->fork_gen = host->fork_gen;
 	vm->trust = clo_trust_find(c.type);
@@ -172,7 +176,7 @@ int clo_gmem_create(struct clo_vm *vm, uint64_t bytes, uint64_t flags, uint32_t 
 		return -EIO;
 	entry = clo_alloc(sizeof(*entry));
 	if (!entry)
-		return -ENOMEM;
+		return clo_fail_heap("guest_memfd");
 	if (vm->attr_owner == CLO_ATTR_OWNER_GMEM)
 		cfg.valid_flags |= vm->trust->gmem_flags_gmem_owner;
 	cfg.ops.vm = vm;
@@ -231,7 +235,7 @@ int clo_vm_set_region(struct clo_vm *vm, const struct clo_region *region)
 	if (ret)
 		return ret;
 	if (r.reserved != 0)
-		return -EINVAL;
+		return clo_fail(-EINVAL, CLO_REASON_RESERVED, "clo_region.reserved");
 	return clo_slots_set_region(vm->slots, &r);
 }
 
@@ -262,7 +266,9 @@ static int find_slot(struct clo_vm *vm, uint32_t id, struct clo_range gfns,
 	*out = f.slot;
 	if (!f.slot)
 		return -ENOENT;
-	return gfns.start < f.slot->gfns.start || gfns.end > f.slot->gfns.end ? -EINVAL : 0;
+	if (gfns.start < f.slot->gfns.start || gfns.end > f.slot->gfns.end)
+		return clo_fail(-EINVAL, CLO_REASON_BOUNDS, "gpa");
+	return 0;
 }
 
 int clo_vm_set_holes(struct clo_vm *vm, uint32_t slot_id, uint64_t gpa, uint64_t bytes, bool mapped)
@@ -273,8 +279,9 @@ int clo_vm_set_holes(struct clo_vm *vm, uint32_t slot_id, uint64_t gpa, uint64_t
 
 	if (clo_forked(vm->fork_gen))
 		return -EIO;
-	if (!clo_is_aligned(gpa | bytes, CLO_PAGE_SIZE) || bytes == 0 || gpa + bytes <= gpa)
-		return -EINVAL;
+	ret = clo_check_range(gpa, "gpa", bytes, "bytes");
+	if (ret)
+		return ret;
 	clo_slots_lock_shared(vm->slots);
 	ret = find_slot(vm, slot_id, gfns, &slot);
 	clo_slots_unlock(vm->slots);
@@ -321,9 +328,13 @@ int clo_vm_stats(struct clo_vm *vm, struct clo_vm_stats *out)
 		.shootdowns = clo_stat_get(&vm->mmu.shootdowns),
 		.ipis = clo_stat_get(&vm->mmu.ipis),
 	};
+	int ret;
 
 	if (clo_forked(vm->fork_gen))
 		return -EIO;
+	ret = clo_struct_fits(out, CLO_VM_STATS_SIZE_VER0);
+	if (ret)
+		return ret;
 	_Static_assert(CLO_ZAP_REASON_COUNT <= CLO_ARRAY_SIZE(s.zaps), "zaps[] holds every reason");
 	for (unsigned i = 0; i < CLO_ZAP_REASON_COUNT; i++)
 		s.zaps[i] = clo_stat_get(&vm->zaps[i]);

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * base/test_struct.c - structs of callers of another version: in both directions, at every size.
+ * vm/test_struct.c - structs of callers of another version: in both directions, at every size.
  */
-#include "base/base.h"
 #include "harness/test.h"
+#include "vm/vm.h"
 
 #include <errno.h>
 #include <sys/mman.h>
