@@ -207,6 +207,8 @@ enum clo_break {
 	CLO_BREAK_WINDOW_DEAD,     /* fault: trust a frame of a window that has gone (I1) */
 	CLO_BREAK_TOUCH_WAIT,      /* zap: do not wait for uses of the VMM's memory (I5) */
 	CLO_BREAK_EVENT_LOOK,      /* sleep: no look at the condition after the announcement (I7) */
+	CLO_BREAK_FLUSH_ENDED,     /* shoot-down asked for: count ended removals only (I5) */
+	CLO_BREAK_ZAP_CLEAR,       /* zap: clear the entry before the reverse map (I5, I1) */
 	CLO_BREAK_COUNT
 };
 /* clang-format on */

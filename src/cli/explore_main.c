@@ -6,27 +6,18 @@
 #include "explore_main.h"
 
 #include "check/check.h"
-#include "litmus/litmus.h"
 
 #include <errno.h>
 #include <getopt.h>
 #include <inttypes.h>
 #include <limits.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
-/* The program that a run executes, and what it leaves behind. One exploration at a time. */
-struct subject {
-	const struct clo_litmus *p;
-	struct clo_litmus_run *run; /* NULL: not set up, or being torn down */
-	struct clo_litmus_verdict verdict;
-	struct clo_litmus_tally tally;
-	uint32_t sometimes;
-	bool violated, ended; /* the last run */
-	int setup_error;
-	char why[CLO_LITMUS_WHY];
-};
+#define PROGRESS_RUNS 1024U
 
 static void run_subject(void *arg)
 {
@@ -80,137 +71,48 @@ static int judge_subject(void *arg, const char **invariant, char *why, size_t si
 	return -EUCLEAN;
 }
 
+/*
+ * SIGINT, SIGTERM: the search ends with its run. One that comes a second later ends the program:
+ * timeout(1) sends two at once.
+ */
+#define PATIENCE_S 1
+static volatile sig_atomic_t interrupted;
+
+static void on_signal(int signal_number)
+{
+	static struct timespec first;
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	if (!interrupted) {
+		first = now;
+		interrupted = signal_number;
+	} else if (now.tv_sec > first.tv_sec + PATIENCE_S) {
+		signal(signal_number, SIG_DFL);
+		raise(signal_number);
+	}
+}
+
+static void catch_signals(void)
+{
+	struct sigaction sa = { .sa_handler = on_signal };
+
+	sigaction(SIGINT, &sa, NULL);
+	sigaction(SIGTERM, &sa, NULL);
+}
+
 static int show_progress(void *arg, uint64_t runs, unsigned preemptions)
 {
-	const struct subject *s = arg;
+	struct subject *s = arg;
 
-	fprintf(stderr, "\r\033[K%s: %" PRIu64 " runs, up to %u preemptions", s->p->name, runs,
-		preemptions);
-	return 0;
-}
-
-/* The first "sometimes" that no interleaving made true, or -1. */
-static int never_seen(const struct subject *s)
-{
-	for (uint32_t i = 0; i < s->p->final_count; i++) {
-		if (s->p->finals[i].quantifier == CLO_LITMUS_SOMETIMES &&
-		    !(s->sometimes & (1U << i)))
-			return (int)i;
-	}
-	return -1;
-}
-
-static const char *verdict_text(const struct clo_explore_result *r)
-{
-	switch (r->verdict) {
-	case CLO_EXPLORE_HOLDS:
-		return "holds";
-	case CLO_EXPLORE_VIOLATED:
-		return "violated";
-	case CLO_EXPLORE_INCOMPLETE:
-		return "incomplete";
-	}
-	return "?";
-}
-
-static void print_violation(const struct clo_explore_program *prog, const struct explore_options *o,
-			    const char *path, const struct clo_explore_result *r)
-{
-	printf("  VIOLATED: %s: %s\n", r->invariant, r->why);
-	if (*r->report)
-		printf("  %s\n", r->report);
-	printf("  the schedule, %u preemption%s:\n\n", r->preemptions,
-	       r->preemptions == 1 ? "" : "s");
-	if (clo_explore_print(prog, &o->cfg, r->schedule, r->schedule_count, o->all_steps, stdout))
-		printf("  (no memory to print it)\n");
-	printf("\n  again: cloister explore --replay ");
-	clo_explore_format(r, stdout);
-	for (unsigned b = CLO_BREAK_NONE + 1; b < CLO_BREAK_COUNT; b++) {
-		if (clo_broken((enum clo_break)b))
-			printf(" --break %s", clo_break_name((enum clo_break)b));
-	}
-	printf(" %s\n", path);
-}
-
-static void print_text(const struct clo_explore_program *prog, const struct explore_options *o,
-		       const char *path, struct subject *s, const struct clo_explore_result *r)
-{
-	int missing = never_seen(s);
-
-	printf("%s: %s, every interleaving with at most %u preemption%s\n", path, s->p->name,
-	       o->cfg.preemptions, o->cfg.preemptions == 1 ? "" : "s");
-	printf("  %" PRIu64 " interleavings, %" PRIu64 " steps, the longest %" PRIu64
-	       "; %u shared objects; I1..I7 after each step\n",
-	       r->runs, r->steps, r->longest, r->objects);
-	clo_litmus_tally_print(&s->tally, stdout);
-	if (r->verdict == CLO_EXPLORE_VIOLATED) {
-		print_violation(prog, o, path, r);
-		return;
-	}
-	if (missing >= 0) {
-		printf("  NEVER SEEN: ");
-		clo_litmus_print_final(s->p, (unsigned)missing, stdout);
-		putchar('\n');
-	} else {
-		printf("  %s\n", verdict_text(r));
-	}
-}
-
-/* The id for --replay. */
-static void add_replay(struct json_object *j, const struct clo_explore_result *r)
-{
-	char *text = NULL;
-	size_t size;
-	FILE *f = open_memstream(&text, &size);
-
-	if (!f)
-		return;
-	clo_explore_format(r, f);
-	if (fclose(f) == 0)
-		json_object_object_add(j, "replay", json_object_new_string(text));
-	free(text);
-}
-
-static struct json_object *to_json(const char *path, struct subject *s,
-				   const struct clo_explore_result *r)
-{
-	struct json_object *j = json_object_new_object(), *list = json_object_new_array(),
-			   *schedule = json_object_new_array();
-
-	clo_litmus_tally_sort(&s->tally);
-	for (unsigned i = 0; i < s->tally.count; i++) {
-		struct json_object *one = json_object_new_object();
-
-		json_object_object_add(one, "outcome",
-				       json_object_new_string(s->tally.outcomes[i].text));
-		json_object_object_add(one, "times",
-				       json_object_new_uint64(s->tally.outcomes[i].times));
-		json_object_array_add(list, one);
-	}
-	if (r->verdict == CLO_EXPLORE_VIOLATED)
-		add_replay(j, r);
-	for (uint32_t i = 0; i < r->schedule_count; i++) {
-		struct json_object *one = json_object_new_object();
-
-		json_object_object_add(one, "step", json_object_new_int64(r->schedule[i].step));
-		json_object_object_add(one, "thread", json_object_new_int64(r->schedule[i].thread));
-		json_object_array_add(schedule, one);
-	}
-	json_object_object_add(j, "file", json_object_new_string(path));
-	json_object_object_add(j, "name", json_object_new_string(s->p->name));
-	json_object_object_add(
-		j, "verdict",
-		json_object_new_string(never_seen(s) >= 0 && r->verdict == CLO_EXPLORE_HOLDS
-					       ? "never seen"
-					       : verdict_text(r)));
-	json_object_object_add(j, "interleavings", json_object_new_uint64(r->runs));
-	json_object_object_add(j, "steps", json_object_new_uint64(r->steps));
-	json_object_object_add(j, "preemptions", json_object_new_int64(r->preemptions));
-	json_object_object_add(j, "violated", json_object_new_string(r->invariant));
-	json_object_object_add(j, "why", json_object_new_string(r->why));
-	json_object_object_add(j, "schedule", schedule);
-	json_object_object_add(j, "outcomes", list);
-	return j;
+	if (interrupted)
+		s->stopped_by = interrupted == SIGINT ? "SIGINT" : "SIGTERM";
+	else if (s->deadline_ns && clo_now_ns() >= s->deadline_ns)
+		s->stopped_by = "--timeout";
+	if (s->draws && runs % PROGRESS_RUNS == 0)
+		fprintf(stderr, "\r\033[K%s: %" PRIu64 " runs, up to %u preemptions", s->p->name,
+			runs, preemptions);
+	return s->stopped_by != NULL;
 }
 
 /* A bare name can be a file that comes with Cloister: `cloister explore` says in which folder. */
@@ -268,21 +170,21 @@ static int explore_file(struct explore_options *o, const char *path, struct json
 		clo_litmus_print(p, stdout);
 		goto out;
 	}
-	if (isatty(STDERR_FILENO) && !(term && strcmp(term, "dumb") == 0)) {
-		o->cfg.progress = show_progress;
-		o->cfg.progress_arg = s;
-	}
+	s->draws = isatty(STDERR_FILENO) && !(term && strcmp(term, "dumb") == 0);
+	s->deadline_ns = o->timeout_ns ? clo_now_ns() + o->timeout_ns : 0;
+	o->cfg.progress = show_progress;
+	o->cfg.progress_arg = s;
 	ret = clo_explore(&prog, &o->cfg, &r);
-	if (o->cfg.progress)
+	if (s->draws)
 		fputs("\r\033[K", stderr);
 	if (ret || s->setup_error) {
 		status = not_run(path, s, ret);
 	} else {
 		if (o->json)
-			json_object_array_add(all, to_json(path, s, &r));
+			json_object_array_add(all, explore_to_json(path, s, &r));
 		else
-			print_text(&prog, o, path, s, &r);
-		if (r.verdict != CLO_EXPLORE_HOLDS || never_seen(s) >= 0)
+			explore_print_text(&prog, o, path, s, &r);
+		if (explore_is_finding(s, &r))
 			status = CLI_FINDING;
 	}
 	if (ret == 0)
@@ -354,6 +256,7 @@ int main(int argc, char **argv)
 	int status = CLI_OK;
 
 	cli_output_begin();
+	catch_signals();
 	if (explore_parse_options(&o, argc, argv))
 		status = CLI_USAGE;
 	else if (o.help)

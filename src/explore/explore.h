@@ -41,13 +41,14 @@ struct clo_explore_config {
 	uint64_t max_runs;    /* 0: no limit */
 	uint64_t max_steps;   /* of a run; 0: 20000. More is a hang (I7) */
 	bool all_points; /* preempt before every operation: slow, for distrust of the reduction */
-	/* Now and then; may be NULL. Nonzero ends the search (INCOMPLETE). */
+	/* After each run, @preemptions the bound; may be NULL. Nonzero ends the search: INCOMPLETE.
+	 */
 	int (*progress)(void *arg, uint64_t runs, unsigned preemptions);
 	void *progress_arg;
 };
 
 enum clo_explore_verdict {
-	CLO_EXPLORE_HOLDS, /* all interleavings within the bound */
+	CLO_EXPLORE_HOLDS, /* all interleavings within the bound, but see result.unfair */
 	CLO_EXPLORE_VIOLATED,
 	CLO_EXPLORE_INCOMPLETE, /* the limit of runs, or progress, ended the search */
 };
@@ -61,8 +62,15 @@ struct clo_explore_switch {
 struct clo_explore_result {
 	enum clo_explore_verdict verdict;
 	uint64_t runs, steps, longest;
-	uint64_t unfair;       /* continuations left out by fairness, see explore_dfs.c */
-	uint32_t objects;      /* shared objects found */
+	/*
+	 * Continuations left out because they are unfair: a thread that could go on was passed over
+	 * by threads that spin, again and again. Of the last bound, which has those before in it.
+	 */
+	uint64_t unfair;
+	unsigned
+		bounds_done; /* n: all interleavings with at most n - 1 preemptions were explored */
+	bool exhausted;      /* more preemptions would bring nothing */
+	uint32_t objects;    /* shared objects found */
 	unsigned preemptions;  /* of the violation; else the bound */
 	const char *invariant; /* violated one, or "" */
 	char why[CLO_EXPLORE_WHY];

@@ -20,7 +20,6 @@
 #include <string.h>
 
 #define DEFAULT_STEPS 20000U
-#define PROGRESS_RUNS 1024U
 #define PASSED_MAX    2U
 
 struct frame {
@@ -336,8 +335,7 @@ static bool is_over(const struct search *s)
 {
 	if (s->cfg->max_runs && s->out->runs >= s->cfg->max_runs)
 		return true;
-	return s->cfg->progress && s->out->runs % PROGRESS_RUNS == 0 &&
-	       s->cfg->progress(s->cfg->progress_arg, s->out->runs, s->bound);
+	return s->cfg->progress && s->cfg->progress(s->cfg->progress_arg, s->out->runs, s->bound);
 }
 
 /* All schedules with at most s->bound preemptions. 0 done, 1 violation or limit, -errno. */
@@ -379,8 +377,10 @@ int clo_explore(const struct clo_explore_program *p, const struct clo_explore_co
 	ret = explore_objects_init(&s.objects);
 	for (s.bound = 0; ret == 0 && s.bound <= cfg->preemptions; s.bound++) {
 		ret = search_bound(&s);
-		if (!s.cut)
-			break; /* a higher bound would bring nothing */
+		out->bounds_done += ret == 0;
+		out->exhausted = ret == 0 && !s.cut;
+		if (out->exhausted)
+			break;
 	}
 	out->objects = s.objects.shared;
 	free(s.stack);

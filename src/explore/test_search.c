@@ -9,6 +9,12 @@
 #include <inttypes.h>
 #include <string.h>
 
+#ifdef __has_feature
+#if __has_feature(address_sanitizer)
+#define TEST_ASAN 1
+#endif
+#endif
+
 #define THREADS 2U
 #define MOST    3U
 
@@ -73,6 +79,19 @@ static void *wait_for_the_last(void *arg)
 		clo_a32_add(&a->t->own[a->self], 1);
 		clo_relax();
 	}
+	return NULL;
+}
+
+static volatile uint32_t *volatile nowhere;
+
+/* Only when the other comes between its two steps. */
+static void *crash_of_a_race(void *arg)
+{
+	struct toy_arg *a = arg;
+	uint32_t v = clo_a32_get(&a->t->value);
+
+	if (clo_a32_add(&a->t->value, 1) != v)
+		*nowhere = 1;
 	return NULL;
 }
 
@@ -180,6 +199,68 @@ TEST(threads_that_spin_do_not_starve_the_one_they_wait_for)
 	CHECK_OK(clo_explore(&p, &cfg, &r));
 	CHECK_EQ(r.verdict, CLO_EXPLORE_HOLDS);
 	CHECK_LT(r.longest, 200U);
+	CHECK_LT(0U, r.unfair); /* that they would is said */
+	clo_explore_release(&r);
+}
+
+#if !defined(__SANITIZE_ADDRESS__) && !defined(TEST_ASAN) /* which tells of it itself */
+TEST(a_crash_is_a_violation_with_its_schedule)
+{
+	struct clo_explore_program p = { .arg = &the_toy, .run = run };
+	struct clo_explore_config cfg = { .preemptions = 2 };
+	struct clo_explore_result r = search(crash_of_a_race, &cfg, false);
+	char *text = NULL;
+	size_t size;
+	FILE *f = open_memstream(&text, &size);
+
+	CHECK(f != NULL);
+	CHECK_EQ(r.verdict, CLO_EXPLORE_VIOLATED);
+	CHECK_STR(r.invariant, "I5");
+	CHECK_EQ(r.preemptions, 1U);
+	CHECK_MSG(strstr(r.report, ": SIGSEGV at (nil)"), "%s", r.report);
+	/* The schedule again: the crash again, and the program goes on. */
+	CHECK_OK(clo_explore_print(&p, &cfg, r.schedule, r.schedule_count, false, f));
+	fclose(f);
+	CHECK_MSG(strstr(text, "SIGSEGV at (nil)"), "%s", text);
+	free(text);
+	clo_explore_release(&r);
+}
+#endif
+
+/* What was left out is counted, and what was done is said. */
+TEST(a_result_says_what_it_covers)
+{
+	struct clo_explore_config one = { .preemptions = 1 }, many = { .preemptions = 16 };
+	struct clo_explore_result r = search(add_twice, &one, true);
+
+	CHECK_EQ(r.bounds_done, 2U);
+	CHECK(!r.exhausted && r.unfair == 0);
+	clo_explore_release(&r);
+	r = search(add_twice, &many, true);
+	CHECK_EQ(r.verdict, CLO_EXPLORE_HOLDS);
+	CHECK(r.exhausted && r.unfair == 0);
+	CHECK_LT(r.bounds_done, 17U);
+	clo_explore_release(&r);
+	many.max_runs = 1;
+	r = search(add_twice, &many, true);
+	CHECK_EQ(r.bounds_done, 0U);
+	CHECK(!r.exhausted);
+	clo_explore_release(&r);
+}
+
+static int stop_at_three(void *arg, uint64_t runs, unsigned preemptions)
+{
+	(void)arg, (void)preemptions;
+	return runs == 3;
+}
+
+TEST(progress_can_end_the_search)
+{
+	struct clo_explore_config cfg = { .preemptions = 2, .progress = stop_at_three };
+	struct clo_explore_result r = search(add_twice, &cfg, true);
+
+	CHECK_EQ(r.verdict, CLO_EXPLORE_INCOMPLETE);
+	CHECK_EQ(r.runs, 3U);
 	clo_explore_release(&r);
 }
 

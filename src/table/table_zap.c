@@ -40,13 +40,15 @@ static enum clo_pt_next zap_entry(struct clo_pt_visit *visit, struct clo_a64 *e,
 	 * Frozen until the reverse map is gone too: another zap of the same gfns must not return
 	 * before, since its caller goes on to free the frame.
 	 */
-	if (!clo_a64_cas(e, &v, zap->removed != NULL ? CLO_SPTE_FROZEN : 0))
+	bool freeze = zap->removed != NULL && !clo_broken(CLO_BREAK_ZAP_CLEAR);
+
+	if (!clo_a64_cas(e, &v, freeze ? CLO_SPTE_FROZEN : 0))
 		return PT_AGAIN;
 	zap->count++;
-	if (zap->removed != NULL) {
+	if (zap->removed != NULL)
 		zap->removed(zap->arg, clo_gfn(base), (enum clo_level)level, v);
+	if (freeze)
 		clo_a64_set(e, 0);
-	}
 	return PT_GONE;
 }
 

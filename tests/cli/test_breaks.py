@@ -8,12 +8,21 @@ import sys
 from clitest import ROOT, check, check_status, litmus, main, run
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-with open(os.path.join(HERE, "breaks.json"), encoding="utf-8") as f:
-    BREAKS = {name: entry for name, entry in json.load(f).items() if name != "_"}
+
+
+def table(name):
+    with open(os.path.join(HERE, name), encoding="utf-8") as f:
+        return {name: entry for name, entry in json.load(f).items() if name != "_"}
+
+
+BREAKS = table("breaks.json")
+SITES = table("rcu-sites.json")
+SITE = "rcu-site="
 
 
 def the_table_is_complete():
-    listed = {b["name"] for b in run("explore", "--breaks", "--json").json()}
+    listed = {b["name"] for b in run("explore", "--breaks", "--json").json()
+              if not b["name"].startswith(SITE)}
     check(listed == set(BREAKS), "not in both: %s" % sorted(listed ^ set(BREAKS)))
 
 
@@ -38,7 +47,31 @@ def shown_by_tests(name, entry):
     return test
 
 
+def the_sites_are_complete():
+    """Who adds a read section says which file shows that it is needed, or why none can."""
+    listed = {b["name"][len(SITE):] for b in run("explore", "--breaks", "--json").json()
+              if b["name"].startswith(SITE)}
+    check(listed == set(SITES), "not in both: %s" % sorted(listed ^ set(SITES)))
+    for name, entry in SITES.items():
+        check(("file" in entry) != ("no_file" in entry), name)
+
+
+def shown_by_site(name, entry):
+    def test():
+        report = check_status(run("explore", "--json", "--preemptions", "1", "--break", SITE + name,
+                                  litmus(entry["file"])), 1).json()[0]
+        check(report["verdict"] == "violated" and report["violated"] == "I5", report)
+        check_status(run("explore", "--break", SITE + name, "--replay", report["replay"],
+                         litmus(entry["file"])), 1)
+        print("# %s %s" % (report["why"], report.get("report", "")))
+    return test
+
+
 def tests():
+    yield "each read section is in the table", the_sites_are_complete
+    for name, entry in SITES.items():
+        if "file" in entry:
+            yield "read section %s: %s" % (name, entry["file"]), shown_by_site(name, entry)
     yield "each switch is in the table", the_table_is_complete
     for name, entry in BREAKS.items():
         if "file" in entry:

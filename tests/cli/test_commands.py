@@ -3,11 +3,14 @@
 """What each command does and prints, as text and as JSON."""
 import os
 import re
+import signal
+import subprocess
 import sys
 import tempfile
+import time
 
-from clitest import (check, check_keys, check_says, check_status, litmus, main, replay_id, run,
-                     tests_of)
+from clitest import (CLI, TIMEOUT, Done, check, check_keys, check_says, check_status, environment,
+                     litmus, main, replay_id, run, tests_of)
 
 STATES = {
     "frame": ["state", "operation", "next"],
@@ -153,10 +156,14 @@ def test_run_prints_the_language():
 # ---- explore
 
 def test_explore_reports_what_holds():
+    check_says(check_status(run("explore", litmus("mail0-holes")), 0).out, "\n  holds\n")
     file = litmus("fault-vs-slot-delete")
+    done = check_status(run("explore", "--preemptions=1", file), 0)
+    check_says(done.out, "\n  holds if fair\n  left out: ")
+    file = litmus("mail4-prepare-fails")
     done = check_status(run("explore", file), 0)
     check_says(done.out, "at most 2 preemptions", " interleavings, ", "I1..I7 after each step",
-               "\n  holds\n")
+               "\n  not explored: more than 2 preemptions, weak memory, user mappings")
     check_says(check_status(run("explore", "--preemptions", "1", file), 0).out,
                "at most 1 preemption\n")
     more = check_status(run("explore", "--all-points", "--preemptions=1", file), 0)
@@ -195,13 +202,14 @@ def test_explore_finds_and_replays_a_race():
 
 def test_explore_as_json():
     keys = ["file", "name", "verdict", "interleavings", "steps", "preemptions", "violated", "why",
-            "schedule", "outcomes"]
+            "schedule", "outcomes", "not_explored", "left_out_as_unfair", "preemptions_done"]
     files = [litmus("fault-vs-punch"), litmus("mail0-holes")]
     done = check_status(run("explore", "--preemptions=1", "--json", *files), 0)
     for report, file in zip(done.json(), files):
         check_keys(report, keys, "report")
         check(report["file"] == file and report["verdict"] == "holds", report)
         check(report["violated"] == "" and report["schedule"] == [], report)
+        check(report["preemptions_done"] == 1 and "weak memory" in report["not_explored"], report)
         check(sum(o["times"] for o in report["outcomes"]) == report["interleavings"], report)
     done = check_status(run("--json", "explore", "--break", "inval-seq", files[0]), 1)
     report = done.json()[0]
@@ -239,6 +247,48 @@ def test_explore_that_is_cut_short():
     check_says(done.out, "incomplete")
     report = run("explore", "--max-runs=5", "--json", litmus("fault-vs-punch")).json()[0]
     check(report["verdict"] == "incomplete" and report["interleavings"] <= 5, report)
+
+
+def catches(pid, number):
+    with open("/proc/%d/status" % pid, encoding="ascii") as status:
+        caught = re.search(r"SigCgt:\s+(\w+)", status.read()).group(1)
+    return int(caught, 16) >> (number - 1) & 1
+
+
+def interrupted(how, *args):
+    """What a search for minutes says that is stopped once it is on its way."""
+    with subprocess.Popen([CLI, "explore", "--preemptions", "3", *args,
+                           litmus("pre-fault-vs-convert"), litmus("mail0-holes")],
+                          stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                          env=environment()) as process:
+        # Before it catches them a signal would end it.
+        while not catches(process.pid, signal.SIGTERM):
+            time.sleep(0.01)
+        process.send_signal(how)
+        out, err = process.communicate(timeout=TIMEOUT)
+    return check_status(Done(process.args, process.returncode, out, err), 1)
+
+
+def test_explore_that_is_interrupted_says_what_it_explored():
+    done = interrupted(signal.SIGINT)
+    check_says(done.out, " interleavings, ", "vCPU0:r0=0x7", "  incomplete: stopped by SIGINT; ",
+               "not explored: ")
+    check(done.out.count("stopped by SIGINT") == 2, done)
+    reports = interrupted(signal.SIGTERM, "--json").json()
+    check(len(reports) == 2, reports)
+    for report in reports:
+        check(report["verdict"] == "incomplete" and report["stopped_by"] == "SIGTERM", report)
+        check(report["interleavings"] > 0 and report["outcomes"], report)
+        check(report["preemptions_done"] < 3, report)
+
+
+def test_explore_with_a_timeout():
+    start = time.monotonic()
+    done = check_status(run("explore", "--timeout", "1", "--preemptions", "9",
+                            litmus("pre-fault-vs-convert")), 1)
+    check(time.monotonic() - start >= 1, done)
+    check_says(done.out, "stopped by --timeout; explored are ")
+    check_status(run("explore", "--timeout=1000", litmus("mail0-holes")), 0)
 
 
 def test_canonical_text_reads_back():

@@ -14,8 +14,8 @@ COMMANDS = ["demo", "doctor", "run", "explore", "states"]
 # Options that each command's help must name.
 OPTIONS = {
     "run": ["--times", "--rows", "--view", "--ops"],
-    "explore": ["--preemptions", "--max-runs", "--all-points", "--break", "--breaks", "--replay",
-                "--all-steps", "--canonical"],
+    "explore": ["--preemptions", "--max-runs", "--timeout", "--all-points", "--break", "--breaks",
+                "--replay", "--all-steps", "--canonical"],
 }
 
 
@@ -95,6 +95,9 @@ def test_options_of_explore():
                           "'%s'" % value)
     for value in ("0", "-1", "x"):
         check_usage_error(run("explore", "--max-runs", value, file), "--max-runs", "'%s'" % value)
+    for value in ("0", "-1", "x", "1.5", "99999999999"):
+        check_usage_error(run("explore", "--timeout", value, file), "--timeout", "'%s'" % value)
+    check_usage_error(run("explore", "--break", "rcu-site=x.c:y", file), "'rcu-site=x.c:y'")
     check_usage_error(run("explore", "--break", "frob", file), "'frob'", "--breaks")
     check_usage_error(run("explore", "--break"), "'--break' needs a value")
     check_usage_error(run("explore", "--all-steps=1", file), "'--all-steps' takes no value")

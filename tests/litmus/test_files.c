@@ -15,7 +15,9 @@
 /* File, and the bound of preemptions that a test has time for. */
 #define FILES(X)                                                                                   \
 	X(close_vs_convert, "close-vs-convert", 1)                                                 \
+	X(close_vs_convert_backings, "close-vs-convert-backings", 0)                               \
 	X(close_vs_convert_listener, "close-vs-convert-listener", 1)                               \
+	X(close_vs_slot_delete, "close-vs-slot-delete", 1)                                         \
 	X(convert_refused, "convert-refused", 1)                                                   \
 	X(convert_refused_missing, "convert-refused-missing", 1)                                   \
 	X(convert_refused_zero, "convert-refused-zero", 1)                                         \
@@ -25,6 +27,7 @@
 	X(fault_vs_convert, "fault-vs-convert", 1)                                                 \
 	X(fault_vs_punch, "fault-vs-punch", 1)                                                     \
 	X(fault_vs_slot_delete, "fault-vs-slot-delete", 1)                                         \
+	X(get_attributes_vs_slot_delete, "get-attributes-vs-slot-delete", 1)                       \
 	X(host_touch_vs_convert, "host-touch-vs-convert", 1)                                       \
 	X(hypercall, "hypercall", 1)                                                               \
 	X(in_place_preserved, "in-place-preserved", 1)                                             \
@@ -37,7 +40,10 @@
 	X(mail4_preparation, "mail4-preparation", 1)                                               \
 	X(mail4_prepare_fails, "mail4-prepare-fails", 2)                                           \
 	X(pre_fault_vs_convert, "pre-fault-vs-convert", 1)                                         \
+	X(pre_fault_vs_slot_delete, "pre-fault-vs-slot-delete", 1)                                 \
 	X(punch_vs_convert, "punch-vs-convert", 1)                                                 \
+	X(slot_delete_vs_punch, "slot-delete-vs-punch", 1)                                         \
+	X(slot_delete_vs_punch_beside, "slot-delete-vs-punch-beside", 1)                           \
 	X(slot_refused_vs_punch, "slot-refused-vs-punch", 2)                                       \
 	X(two_backings_again, "two-backings-again", 1)                                             \
 	X(two_backings_vs_slot, "two-backings-vs-slot", 1)                                         \
@@ -275,7 +281,8 @@ static struct clo_litmus_tally *outcomes(const char *file, unsigned bound, bool 
  */
 static void loses_nothing(const char *file)
 {
-	static const char *const slow[] = { "close-vs-convert", "pre-fault-vs-convert" };
+	static const char *const slow[] = { "close-vs-convert", "close-vs-convert-backings",
+					    "pre-fault-vs-convert" };
 	struct clo_litmus_tally *some, *all;
 	unsigned bound = 1;
 
@@ -338,7 +345,9 @@ static void found(const char *file, enum clo_break which, const char *invariants
 	X(slot_sync, "fault-vs-slot-delete", SLOT_SYNC, "I5")                                      \
 	X(prepare_lock, "mail4-preparation", PREPARE_LOCK, "outcome I3 I4")                        \
 	X(touch_wait, "fault-vs-convert", TOUCH_WAIT, "outcome")                                   \
-	X(event_look, "fault-vs-punch", EVENT_LOOK, "I7")
+	X(event_look, "fault-vs-punch", EVENT_LOOK, "I7")                                          \
+	X(flush_ended, "slot-delete-vs-punch", FLUSH_ENDED, "I5")                                  \
+	X(zap_clear, "slot-delete-vs-punch", ZAP_CLEAR, "outcome I5 I1")
 
 #define BREAK_TEST(id, file, which, invariants)                                                    \
 	TEST_TIMEOUT(break_##id, 120)                                                              \
