@@ -22,10 +22,6 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#ifndef MAP_FIXED_NOREPLACE
-#define MAP_FIXED_NOREPLACE 0x100000
-#endif
-
 /* Addresses that no kernel picks while it has others, downwards from the stack or (legacy layout)
  * upwards from 42 TiB, and that are no sanitizer's shadow. */
 #define LOW_START (18ULL << 40)
@@ -49,13 +45,13 @@ static void *try_low(size_t bytes, size_t align)
 		return NULL;
 	at = LOW_START + random % (LOW_END - LOW_START - bytes + 1);
 	at = clo_align_down(at, align);
-	p = mmap((void *)(uintptr_t)at, bytes, PROT_NONE, /* NOLINT: an address of our choice */
-		 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE, -1, 0);
+	/* Only a wish: a sanitizer's mmap() knows better, and takes MAP_FIXED_NOREPLACE for 0. */
+	p = mmap((void *)(uintptr_t)at, bytes, PROT_NONE,
+		 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	if (p == MAP_FAILED)
 		return NULL;
 	if ((uintptr_t)p == at)
 		return p;
-	/* An old kernel, or a sanitizer's mmap, that knows better. */
 	(void)munmap(p, bytes);
 	return NULL;
 }
