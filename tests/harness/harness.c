@@ -223,8 +223,7 @@ static bool lacks_reason(const char *left, long long got)
 	switch (got) {
 	case -EINVAL:
 	case -E2BIG:
-	case -EEXIST:
-	case -ENOMEM:
+	case -ENOMEM: /* not -EEXIST, which modules say to each other: "another was faster" */
 		return clo_failure_take() != got;
 	default:
 		return false;
