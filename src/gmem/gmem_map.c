@@ -121,32 +121,24 @@ static enum clo_window_use use_of(const struct clo_gmem *g, unsigned order, bool
 	return order > NODE_BITS ? CLO_WINDOW_WANTED : CLO_WINDOW_NEEDED;
 }
 
-static int make_window(struct clo_gmem *g, uint64_t index, unsigned order, bool mapping,
-		       void **part)
-{
-	struct gmem_window *win = clo_alloc(sizeof(*win));
-	int ret;
-
-	if (!win)
-		return clo_fail_heap("window");
-	ret = clo_page_window_reserve(g->db, order, use_of(g, order, mapping), &win->base);
-	if (ret) {
-		clo_free(win);
-		return ret;
-	}
-	win->order = order;
-	win->start = clo_align_down(index, 1ULL << order);
-	*part = (char *)win + 1;
-	return 0;
-}
-
 /* What an empty slot gets: the window around @index, or a node for smaller ones. */
 static int make_part(struct clo_gmem *g, uint64_t index, unsigned order, bool mapping, void **part)
 {
 	if (order <= CLO_MAX_FOLIO_ORDER) {
-		int ret = make_window(g, index, order, mapping, part);
+		struct gmem_window *win = clo_alloc(sizeof(*win));
+		int ret;
 
-		if (ret == 0 || order <= g->least_order)
+		if (!win)
+			return clo_fail_heap("window");
+		ret = clo_page_window_reserve(g->db, order, use_of(g, order, mapping), &win->base);
+		if (ret == 0) {
+			win->order = order;
+			win->start = clo_align_down(index, 1ULL << order);
+			*part = (char *)win + 1;
+			return 0;
+		}
+		clo_free(win);
+		if (order <= g->least_order)
 			return ret;
 	}
 	*part = clo_alloc(sizeof(struct gmem_node));
