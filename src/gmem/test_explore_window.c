@@ -76,8 +76,15 @@ static int get(struct clo_gmem *g, uint64_t index, uint32_t *owner)
 
 	/* The frame is looked at where the pfn cannot change hands by a hole: there is none. */
 	clo_rcu_read_lock();
-	while ((ret = clo_gmem_get_folio(g, index, clo_gfn(index), true, &pfn, &order)) == -EAGAIN)
+	for (;;) {
+		/* As a fault: first the look that takes no lock. */
+		ret = clo_gmem_find_folio(g, index, true, &pfn, &order)
+			      ? 0
+			      : clo_gmem_get_folio(g, index, clo_gfn(index), true, &pfn, &order);
+		if (ret != -EAGAIN)
+			break;
 		clo_relax();
+	}
 	*owner = ret == 0 ? clo_frame_get(s.db, pfn).owner : 0;
 	clo_rcu_read_unlock();
 	return ret;
