@@ -64,12 +64,14 @@ CLO_API int clo_gmem_fallocate(struct clo_gmem *gmem, int mode, int64_t off,
  *
  * At level UFFD the program may unmap parts by munmap(2), map its own memory there, and move parts
  * by mremap(2): what is gone is no longer touched, what was moved stays protected. At level REMAP
- * it must not: nobody tells the library. The checks in order: -EINVAL: len 0, off unaligned.
- * -ENOMEM: len is more than an address space, or wraps when it is rounded. -EOVERFLOW: off + len is
- * past the largest offset. -ENODEV: no MMAP flag. -EINVAL: not shared. -EOPNOTSUPP: host view level
- * SOFT. -EINVAL: on a host with hugetlb, an end inside the file (the size is one) that is not in
- * units of 2M. -ENOMEM: also a limit of VMAs, or no room: all mappings of a host together have 3/4
- * of the pool's address space. A call that fails has taken neither memory nor room.
+ * it must not: nobody tells the library. At no level are MADV_REMOVE (destroys bytes, a guest's
+ * private ones too, unseen) and MADV_DOFORK (a child reads private pages) of the mapping stopped.
+ * The checks in order: -EINVAL: len 0, off unaligned. -ENOMEM: len is more than an address space,
+ * or wraps when it is rounded. -EOVERFLOW: off + len is past the largest offset. -ENODEV: no MMAP
+ * flag. -EINVAL: not shared. -EOPNOTSUPP: host view level SOFT. -EINVAL: on a host with hugetlb, an
+ * end inside the file (the size is one) that is not in units of 2M. -ENOMEM: also a limit of VMAs,
+ * or no room: all mappings of a host together have 3/4 of the pool's address space. A call that
+ * fails has taken neither memory nor room.
  */
 CLO_API int clo_gmem_mmap(struct clo_gmem *gmem, uint64_t off, uint64_t len, bool shared,
 			  void **addr) CLO_CHECKED;
