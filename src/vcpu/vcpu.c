@@ -78,6 +78,27 @@ void clo_vcpu_wait(struct clo_vcpu *vcpu, struct clo_gfn gfn)
 		clo_relax();
 }
 
+void clo_vcpu_kick(struct clo_vcpu *vcpu)
+{
+	if (clo_forked(vcpu->fork_gen))
+		return;
+	clo_a32_set_sc(&vcpu->kicked, 1);
+	clo_event_wake(&vcpu->vm->mmu.inval.ended);
+}
+
+bool clo_vcpu_take_kick(struct clo_vcpu *vcpu)
+{
+	if (CLO_LIKELY(!clo_a32_get(&vcpu->kicked)))
+		return false;
+	/* An exchange: who leaves sees what each kicker has written before. */
+	(void)clo_a32_xchg(&vcpu->kicked, 0);
+	clo_stat_add_local(&vcpu->exits, 1);
+	vcpu->exit = (struct clo_exit){ .size = sizeof(vcpu->exit),
+					.reason = CLO_EXIT_INTR,
+					.error = -EINTR };
+	return true;
+}
+
 /* In guest mode: the leaf for an access of kind @asked_private, or 0. */
 static uint64_t translate(struct clo_vcpu *vcpu, struct clo_gfn gfn, bool asked_private,
 			  uint64_t need)
@@ -210,6 +231,8 @@ static int access_page(struct clo_vcpu *vcpu, const struct access *a)
 	while (end == CLO_FAULT_FIXED || end == CLO_FAULT_RETRY) {
 		struct clo_pfn pfn;
 
+		if (clo_vcpu_take_kick(vcpu))
+			return -EINTR;
 		switch (access_mapped(vcpu, a, &pfn)) {
 		case STEP_DONE:
 			return 0;
@@ -240,6 +263,8 @@ int clo_vcpu_access(struct clo_vcpu *vcpu, uint64_t gpa, void *buf, size_t bytes
 	vcpu->exit.reason = CLO_EXIT_NONE;
 	if (flags & ~(CLO_ACCESS_WRITE | CLO_ACCESS_PRIVATE))
 		return clo_fail(-EINVAL, CLO_REASON_FLAGS, "flags");
+	if (bytes == 0 && clo_vcpu_take_kick(vcpu))
+		return -EINTR;
 	while (bytes > 0) {
 		size_t part = CLO_PAGE_SIZE - (gpa & CLO_PAGE_MASK);
 		int ret;

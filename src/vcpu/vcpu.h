@@ -2,7 +2,8 @@
 /*
  * vcpu/vcpu.h - the soft vCPU: guest loads, stores, hypercalls and pre-faults through TLB and
  * stage-2. All functions are public (cloister/vcpu.h): clo_vcpu_create, clo_vcpu_access,
- * clo_vcpu_exit, clo_vcpu_map_gpa_range, clo_vcpu_complete_hypercall, clo_vcpu_pre_fault.
+ * clo_vcpu_exit, clo_vcpu_map_gpa_range, clo_vcpu_complete_hypercall, clo_vcpu_pre_fault,
+ * clo_vcpu_kick.
  *
  * An access happens in guest mode (clo_tlb_enter .. exit), one page at a time, so a shoot-down
  * waits for at most one page's copy; the VMM's own memory is touched after it (clo_touch_begin).
@@ -22,5 +23,8 @@
  * progress, which lasts as long as a listener likes, until it is over or the vCPU is kicked.
  */
 void clo_vcpu_wait(struct clo_vcpu *vcpu, struct clo_gfn gfn);
+
+/* True, once for all kicks so far: leave with -EINTR; the exit says so. */
+bool clo_vcpu_take_kick(struct clo_vcpu *vcpu);
 
 #endif

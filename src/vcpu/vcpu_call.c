@@ -31,6 +31,8 @@ int64_t clo_vcpu_map_gpa_range(struct clo_vcpu *vcpu, uint64_t gpa, uint64_t npa
 
 	if (clo_forked(vcpu->fork_gen))
 		return -EIO;
+	if (clo_vcpu_take_kick(vcpu))
+		return -EINTR;
 	x->reason = CLO_EXIT_NONE;
 	if (!vcpu->vm->exit_hypercall)
 		return -GUEST_ENOSYS;
@@ -59,8 +61,11 @@ int64_t clo_vcpu_complete_hypercall(struct clo_vcpu *vcpu, uint64_t ret)
 	return (int64_t)ret;
 }
 
-/* Map the page at @gpa by the attribute it has now. Bytes mapped from @gpa on, or -errno. */
-static int64_t pre_fault_one(struct clo_vcpu *vcpu, uint64_t gpa)
+/*
+ * Map the page at @gpa by the attribute it has now. Bytes mapped from @gpa on, or -errno. With
+ * @any pages done the call will not return -EINTR: the kick is left for the next one.
+ */
+static int64_t pre_fault_one(struct clo_vcpu *vcpu, uint64_t gpa, bool any)
 {
 	struct clo_vm *vm = vcpu->vm;
 	struct clo_fault f = { .tlb = &vcpu->tlb,
@@ -69,6 +74,8 @@ static int64_t pre_fault_one(struct clo_vcpu *vcpu, uint64_t gpa)
 	uint64_t pages;
 
 	for (;;) {
+		if (any ? clo_a32_get(&vcpu->kicked) != 0 : clo_vcpu_take_kick(vcpu))
+			return -EINTR;
 		clo_rcu_read_lock();
 		f.is_private =
 			clo_vm_gfn_is_private(vm, clo_slots_find(vm->slots, 0, f.gfn), f.gfn);
@@ -100,7 +107,7 @@ int clo_vcpu_pre_fault(struct clo_vcpu *vcpu, uint64_t *gpa, uint64_t *bytes)
 	if (ret)
 		return ret;
 	while (*bytes > 0) {
-		int64_t done = pre_fault_one(vcpu, *gpa);
+		int64_t done = pre_fault_one(vcpu, *gpa, any);
 		uint64_t step;
 
 		if (done < 0)
