@@ -225,20 +225,6 @@ void clo_gmem_close(struct clo_gmem *gmem)
 	clo_mutex_unlock(&vm->lock);
 }
 
-int clo_vm_set_region(struct clo_vm *vm, const struct clo_region *region)
-{
-	struct clo_region r;
-	int ret = clo_struct_in(&r, sizeof(r), region, CLO_REGION_SIZE_VER0);
-
-	if (clo_forked(vm->fork_gen))
-		return -EIO;
-	if (ret)
-		return ret;
-	if (r.reserved != 0)
-		return clo_fail(-EINVAL, CLO_REASON_RESERVED, "clo_region.reserved");
-	return clo_slots_set_region(vm->slots, &r);
-}
-
 struct find_slot {
 	uint32_t id;
 	const struct clo_slot *slot;
@@ -254,19 +240,68 @@ static int match_id(void *arg, const struct clo_slot *slot, struct clo_range ove
 	return f->slot != NULL;
 }
 
-/* The memslot @id that must hold @gfns. Under the slots lock. */
-static int find_slot(struct clo_vm *vm, uint32_t id, struct clo_range gfns,
-		     const struct clo_slot **out)
+/* Memslot @id, or NULL. Under the slots lock. */
+static const struct clo_slot *slot_by_id(struct clo_vm *vm, uint32_t id)
 {
 	struct find_slot f = { .id = id };
 
 	if (id >> 16 < vm->trust->as_count)
 		(void)clo_slots_for_each(vm->slots, id >> 16, clo_range(0, UINT64_MAX), match_id,
 					 &f);
-	*out = f.slot;
-	if (!f.slot)
+	return f.slot;
+}
+
+/*
+ * The gfns that a memslot loses by @r, where a conversion frees the VMM's memory behind them: it
+ * lets go of the memslots while it waits for uses of that memory, and must find them again, or what
+ * it was to free comes back as shared. Two changes of one memslot at once are the VMM's own race.
+ */
+static struct clo_range lost_gfns(struct clo_vm *vm, const struct clo_region *r)
+{
+	struct clo_range lost = clo_range(0, 0);
+	const struct clo_slot *slot;
+
+	if (vm->attr_owner != CLO_ATTR_OWNER_VM)
+		return lost;
+	clo_slots_lock_shared(vm->slots);
+	slot = slot_by_id(vm, r->slot);
+	if (slot &&
+	    (r->memory_size == 0 || r->guest_phys_addr >> CLO_PAGE_SHIFT != slot->gfns.start))
+		lost = slot->gfns;
+	clo_slots_unlock(vm->slots);
+	return lost;
+}
+
+int clo_vm_set_region(struct clo_vm *vm, const struct clo_region *region)
+{
+	struct clo_rangelock_hold hold;
+	struct clo_range lost;
+	struct clo_region r;
+	int ret = clo_struct_in(&r, sizeof(r), region, CLO_REGION_SIZE_VER0);
+
+	if (clo_forked(vm->fork_gen))
+		return -EIO;
+	if (ret)
+		return ret;
+	if (r.reserved != 0)
+		return clo_fail(-EINVAL, CLO_REASON_RESERVED, "clo_region.reserved");
+	lost = lost_gfns(vm, &r);
+	if (clo_range_len(lost) == 0)
+		return clo_slots_set_region(vm->slots, &r);
+	clo_rangelock_lock(&vm->ranges, lost, &hold);
+	ret = clo_slots_set_region(vm->slots, &r);
+	clo_rangelock_unlock(&vm->ranges, &hold);
+	return ret;
+}
+
+/* The memslot @id that must hold @gfns. Under the slots lock. */
+static int find_slot(struct clo_vm *vm, uint32_t id, struct clo_range gfns,
+		     const struct clo_slot **out)
+{
+	*out = slot_by_id(vm, id);
+	if (!*out)
 		return -ENOENT;
-	if (gfns.start < f.slot->gfns.start || gfns.end > f.slot->gfns.end)
+	if (gfns.start < (*out)->gfns.start || gfns.end > (*out)->gfns.end)
 		return clo_fail(-EINVAL, CLO_REASON_BOUNDS, "gpa");
 	return 0;
 }
