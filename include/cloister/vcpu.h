@@ -76,10 +76,11 @@ CLO_API int clo_vcpu_create(struct clo_vm *vm, uint32_t id, struct clo_vcpu **ou
  * -EHWPOISON; -EEXIST (cause DOUBLE_MAP); or what prepare returned. -EINVAL: unknown flag, no
  * exit. -EINTR: clo_vcpu_kick(), exit INTR. Unlike KVM: mmio is the rest of the access in its page,
  * not pieces of 8 bytes; a memory error in the VMM's own memory is an exit, not a signal; and
- * memory behind a memslot without READONLY must be writable for loads too (BAD_HVA). The VMM's own
- * memory behind a shared page may block (a userfaultfd): this call waits then, and who takes that
- * very page from the guest; nobody else. Each such access is a system call, and not atomic for
- * others even where it is aligned.
+ * memory behind a memslot without READONLY must be writable for loads too (BAD_HVA).
+ *
+ * The VMM's own memory behind a shared page may block (a userfaultfd): this call waits then, and
+ * who takes that very page from the guest; nobody else. Each such access is a system call, and not
+ * atomic for others even where it is aligned.
  */
 CLO_API int clo_vcpu_access(struct clo_vcpu *vcpu, uint64_t gpa, void *buf, size_t bytes,
 			    uint32_t flags) CLO_CHECKED;

@@ -91,7 +91,7 @@ static void *converter(void *arg)
 	struct stress *s = w->s;
 	struct clo_rand r = { w->seed * 99 + w->self };
 
-	for (unsigned n = 0; n < TURNS && !over(s); n++) {
+	for (unsigned n = 0; n == 0 || (n < TURNS && !over(s)); n++) {
 		uint64_t page = clo_rand_below(&r, PAGES);
 		uint64_t pages = 1 + clo_rand_below(&r, PAGES - page);
 		struct clo_convert c = eng_range(page, pages, n & 1 ? CLO_CONVERT_TO_PRIVATE : 0);
@@ -114,7 +114,7 @@ static void *puncher(void *arg)
 	struct worker *w = arg;
 	struct clo_rand r = { w->seed * 55 };
 
-	for (unsigned n = 0; n < TURNS / 2 && !over(w->s); n++) {
+	for (unsigned n = 0; n == 0 || (n < TURNS / 2 && !over(w->s)); n++) {
 		uint64_t page = clo_rand_below(&r, PAGES);
 
 		CHECK_OK(eng_punch(&w->s->e, page, 1 + clo_rand_below(&r, PAGES - page)));
@@ -128,7 +128,7 @@ static void *pinner(void *arg)
 	struct worker *w = arg;
 	struct clo_rand r = { w->seed * 33 };
 
-	for (unsigned n = 0; n < TURNS && !over(w->s); n++) {
+	for (unsigned n = 0; n == 0 || (n < TURNS && !over(w->s)); n++) {
 		uint64_t page = clo_rand_below(&r, PAGES);
 		struct clo_gmem_pin *pin;
 		uint64_t where;
@@ -153,7 +153,7 @@ static void *slot_changer(void *arg)
 {
 	struct worker *w = arg;
 
-	for (unsigned n = 0; n < TURNS && !over(w->s); n++) {
+	for (unsigned n = 0; n == 0 || (n < TURNS && !over(w->s)); n++) {
 		CHECK_OK(eng_slot_delete(&w->s->e, 0));
 		CHECK_OK(eng_slot(&w->s->e, 0, E_GPA, PAGES, 0));
 		for (unsigned k = 0; k < 20 && !over(w->s); k++)
@@ -169,7 +169,7 @@ static void *host_toucher(void *arg)
 	struct worker *w = arg;
 	struct clo_rand r = { w->seed * 11 };
 
-	for (unsigned n = 0; n < TURNS && !over(w->s); n++) {
+	for (unsigned n = 0; n == 0 || (n < TURNS && !over(w->s)); n++) {
 		uint8_t byte = 0xa5;
 		int ret = clo_gmem_host_access(
 			w->s->e.gmem, clo_rand_below(&r, PAGES) * E_PAGE + 64, &byte, 1, n & 1);
