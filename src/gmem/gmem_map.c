@@ -232,6 +232,8 @@ void gmem_windows_unmapped(struct clo_gmem *g, struct clo_range index)
 	for (uint64_t at = index.start; at < index.end;) {
 		struct gmem_window *win = gmem_window_find(g, at);
 
+		if (!win)
+			break; /* cannot be: what was mapped has windows */
 		at = win->start + (1ULL << win->order);
 		gmem_window_put(g, win, false);
 	}

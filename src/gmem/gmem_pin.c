@@ -204,11 +204,11 @@ int clo_gmem_pin(struct clo_gmem *gmem, uint64_t off, uint64_t len, const char *
 		 struct clo_gmem_pin **out, uint64_t *err_off)
 {
 	struct clo_rangelock_hold hold;
-	struct clo_gmem_pin *pin;
+	struct clo_gmem_pin *pin = NULL;
 	uint64_t err = 0;
 	int ret = pin_make(gmem, off, len, holder, &pin);
 
-	if (ret)
+	if (!pin)
 		return ret;
 	/* With the range no conversion or hole is under way in it; what is left to retry is a
 	 * change elsewhere that shares a stripe. */
