@@ -18,6 +18,8 @@ def table(name):
 BREAKS = table("breaks.json")
 SITES = table("rcu-sites.json")
 SITE = "rcu-site="
+# A sanitizer ends the program at a read of freed memory, before the explorer can say so.
+QUICK = "--quick" in sys.argv[1:]
 
 
 def the_table_is_complete():
@@ -70,7 +72,7 @@ def shown_by_site(name, entry):
 def tests():
     yield "each read section is in the table", the_sites_are_complete
     for name, entry in SITES.items():
-        if "file" in entry:
+        if "file" in entry and not QUICK:
             yield "read section %s: %s" % (name, entry["file"]), shown_by_site(name, entry)
     yield "each switch is in the table", the_table_is_complete
     for name, entry in BREAKS.items():

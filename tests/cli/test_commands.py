@@ -16,6 +16,7 @@ STATES = {
     "frame": ["state", "operation", "next"],
     "zap": ["number", "reason"],
     "cause": ["number", "cause of an exit"],
+    "reason": ["number", "name", "errno", "reason"],
     "invariant": ["invariant", "sentence"],
     "type": ["type", "number", "private memory", "typed access", "to private", "to shared"],
 }

@@ -8,13 +8,14 @@ from clitest import check, check_says, check_status, litmus, litmus_files, main,
 
 QUICK = "--quick" in sys.argv[1:]
 # With the default of two preemptions these take more than 5 s.
-SLOW = {"close-vs-convert", "close-vs-convert-backings", "close-vs-slot-delete", "convert-refused",
-        "convert-refused-missing", "convert-refused-zero", "convert-vs-convert",
-        "convert-vs-slot", "fault-vs-punch", "fault-vs-slot-delete", "hypercall",
-        "in-place-preserved", "mail0-slot-moves-file", "mail3-both-convert", "pre-fault-vs-convert", "pre-fault-vs-slot-delete",
-        "punch-vs-convert", "slot-delete-vs-punch", "slot-delete-vs-punch-beside",
-        "two-backings-again", "two-backings-vs-slot", "wait-for-listener", "wait-holds-nothing",
-        "zero-policy", "zero-policy-vs-host"}
+SLOW = {"close-vs-convert", "close-vs-convert-backings", "close-vs-slot-delete",
+        "convert-refused", "convert-refused-missing", "convert-refused-zero",
+        "convert-vs-convert", "convert-vs-slot", "fault-vs-punch", "fault-vs-slot-delete",
+        "hypercall", "in-place-preserved", "mail0-slot-moves-file", "mail3-both-convert",
+        "pre-fault-vs-convert", "pre-fault-vs-slot-delete", "punch-vs-convert",
+        "slot-delete-vs-punch", "slot-delete-vs-punch-beside", "two-backings-again",
+        "two-backings-vs-slot", "wait-for-listener", "wait-holds-nothing", "zero-policy",
+        "zero-policy-vs-host"}
 RUNS = 200
 
 
