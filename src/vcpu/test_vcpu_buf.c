@@ -168,7 +168,7 @@ static void bad_buffers(struct eng_config c)
 	CHECK_EQ(signal_of(e.vcpu, E_GPA + E_PAGE, buf, 2 * E_PAGE, 0), SIGSEGV);
 	CHECK_EQ(buf[0], 7);
 	goes_on(&e);
-	CHECK_EQ(signal_of(e.vcpu, E_GPA + E_PAGE, NULL, 1, 0), SIGSEGV);
+	CHECK_EQ(signal_of(e.vcpu, E_GPA + E_PAGE, buf + E_PAGE, 1, 0), SIGSEGV);
 	CHECK_EQ(mprotect(buf, E_PAGE, PROT_READ), 0);
 	CHECK_EQ(signal_of(e.vcpu, E_GPA + E_PAGE, buf, 8, 0), SIGSEGV);
 	CHECK_EQ(signal_of(e.vcpu, E_GPA + E_PAGE, buf, 8, CLO_ACCESS_WRITE), 0);
