@@ -211,12 +211,13 @@ struct clo_region clo_lit_region(const struct clo_litmus_run *r, unsigned slot)
 
 static void op_slot(struct exec *e)
 {
-	struct clo_region region = clo_lit_region(e->r, e->op->slot);
+	struct clo_region region = { .size = sizeof(region),
+				     .slot = e->r->p->slots[e->op->slot].id };
 
-	if (e->op->code == CLO_LITMUS_SLOT_DELETE)
-		region = (struct clo_region){ .size = sizeof(struct clo_region),
-					      .slot = region.slot };
-	else if (e->op->code == CLO_LITMUS_SLOT_MOVE)
+	/* A deletion does not look at the file, which another thread may be closing. */
+	if (e->op->code != CLO_LITMUS_SLOT_DELETE)
+		region = clo_lit_region(e->r, e->op->slot);
+	if (e->op->code == CLO_LITMUS_SLOT_MOVE)
 		region.guest_phys_addr = e->at;
 	e->res->error = clo_vm_set_region(e->vm, &region);
 }
