@@ -37,9 +37,6 @@ static void *try_low(size_t bytes, size_t align)
 	uint64_t random = 0, at;
 	void *p;
 
-#ifdef CLO_SYNC_TSAN /* its mmap would make 0 of the address, and end the process */
-	return NULL;
-#endif
 	if (bytes > LOW_END - LOW_START ||
 	    syscall(SYS_getrandom, &random, sizeof(random), GRND_NONBLOCK) < 0)
 		return NULL;
