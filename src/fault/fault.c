@@ -137,8 +137,8 @@ static enum clo_level fit(const struct clo_fault *f, const struct backing *b)
 }
 
 /*
- * Step 7: the backing. What is not ready is made so by make_ready(), with nothing held, so it gets
- * what it needs here: a reference, and what the memslot says.
+ * Step 7: the backing. What is not ready is made so by make_and_map(), with nothing held, so it
+ * gets what it needs here: a reference, and what the memslot says.
  */
 static enum clo_fault_end find_backing(struct clo_vm *vm, const struct clo_slot *slot,
 				       struct clo_fault *f, struct backing *b)

@@ -165,6 +165,14 @@ static void freed(struct clo_pagedb *db, struct clo_pfn pfn, uint64_t n, uint64_
 	clo_a64_sub(&db->used, n);
 }
 
+/* A frame that nobody has any more, after its file: free, with @w as its last word. */
+static int lost_no_more(struct clo_pagedb *db, struct clo_pfn pfn, uint64_t w)
+{
+	clo_a64_sub(&db->leaked, 1);
+	freed(db, pfn, 1, w);
+	return 1;
+}
+
 /*
  * What somebody's DMA (or, against all rules, a leaf) still reaches is LEAKED, each frame for
  * itself, until the last pin goes; the rest is FREE. Pins fall meanwhile, so one compare-and-swap
@@ -185,11 +193,7 @@ static int leak_frame(struct clo_pagedb *db, struct clo_pfn pfn)
 				     CLO_FRAME_LEAKED
 			  : 0;
 	} while (!clo_a64_cas(word, &w, to));
-	if (to != 0)
-		return 0;
-	clo_a64_sub(&db->leaked, 1);
-	freed(db, pfn, 1, w);
-	return 1;
+	return to == 0 ? lost_no_more(db, pfn, w) : 0;
 }
 
 int clo_page_step(struct clo_pagedb *db, struct clo_pfn head, enum clo_frame_op op)
@@ -320,9 +324,5 @@ int clo_page_unpin(struct clo_pagedb *db, struct clo_pfn pfn)
 		    !page_any_rmap(db, pfn, 1))
 			to = 0;
 	} while (!clo_a64_cas(word, &w, to));
-	if (to != 0)
-		return 0;
-	clo_a64_sub(&db->leaked, 1);
-	freed(db, pfn, 1, w);
-	return 1;
+	return to == 0 ? lost_no_more(db, pfn, w) : 0;
 }
