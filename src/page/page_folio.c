@@ -61,6 +61,27 @@ static bool claim(struct clo_pagedb *db, struct clo_pfn pfn, unsigned order, uin
 	return false;
 }
 
+/*
+ * Claimed frames get their memory, or are FREE again. Claimed first: of two that want the same
+ * frame, the last of the host, the loser hears -EEXIST and not that there is no memory.
+ */
+static int pay(struct clo_pagedb *db, struct clo_pfn pfn, uint64_t n)
+{
+	int ret;
+
+	if (!charge(db, n)) {
+		ret = clo_fail(-ENOMEM, CLO_REASON_FRAMES, "clo_host_config.mem_bytes");
+	} else if (!page_pool_back(db, pfn, n)) {
+		clo_a64_sub(&db->used, n);
+		ret = clo_fail(-ENOMEM, CLO_REASON_HUGETLB, "memory of the host");
+	} else {
+		return 0;
+	}
+	for (uint64_t i = n; i-- > 0;)
+		clo_a64_set(word_at(db, pfn.n + i), 0);
+	return ret;
+}
+
 int clo_page_alloc(struct clo_pagedb *db, struct clo_pfn pfn, unsigned order, uint32_t owner,
 		   enum clo_frame_op op)
 {
@@ -76,24 +97,15 @@ int clo_page_alloc(struct clo_pagedb *db, struct clo_pfn pfn, unsigned order, ui
 	/* A look first: a large claim that must fail would show its half-made folio to others. */
 	if (order > 0 && !all_free(db, pfn, order))
 		return -EEXIST;
-	if (!charge(db, n))
-		return all_free(db, pfn, order)
-			       ? clo_fail(-ENOMEM, CLO_REASON_FRAMES, "clo_host_config.mem_bytes")
-			       : -EEXIST;
 	word = (uint64_t)clo_frame_next[CLO_FRAME_FREE][op] | (uint64_t)order << WORD_ORDER_SHIFT |
 	       (uint64_t)owner << WORD_OWNER_SHIFT;
 	/* Counted before it can be seen: page_count.c. */
 	page_count_add(db, pfn, n);
 	ret = claim(db, pfn, order, word) ? 0 : -EEXIST;
-	if (ret == 0 && !page_pool_back(db, pfn, n)) {
-		for (uint64_t i = n; i-- > 0;)
-			clo_a64_set(word_at(db, pfn.n + i), 0);
-		ret = clo_fail(-ENOMEM, CLO_REASON_HUGETLB, "memory of the host");
-	}
-	if (ret) {
+	if (ret == 0)
+		ret = pay(db, pfn, n);
+	if (ret)
 		page_count_sub(db, pfn, n);
-		clo_a64_sub(&db->used, n);
-	}
 	return ret;
 }
 

@@ -349,6 +349,28 @@ TEST(charge_is_exact)
 	CHECK_LT(0, s.broken);
 }
 
+/* Both want the last frame, at the same pfn: one makes it, and the other is told so. */
+static void *alloc_same(void *arg)
+{
+	struct scene *s = arg;
+	int ret = clo_page_alloc(s->db, clo_pfn(1), 0, 1, CLO_FRAME_ALLOC_SHARED);
+
+	if (ret)
+		CHECK_ERR(ret, -EEXIST);
+	else
+		clo_page_unlock(s->db, clo_pfn(1));
+	s->won += ret == 0;
+	return NULL;
+}
+
+TEST(the_last_frame_twice)
+{
+	struct scene s = { .fn = { alloc_same, alloc_same }, .limit = 2, .after = within_limit };
+
+	explore(&s, 3);
+	CHECK_EQ(s.broken, 0U);
+}
+
 static void *dma(void *arg)
 {
 	struct scene *s = arg;
