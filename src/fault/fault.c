@@ -48,19 +48,25 @@ static enum clo_fault_end mmio(struct clo_fault *f, enum clo_fault_cause cause)
 	return CLO_FAULT_MMIO;
 }
 
-/* Steps 3 to 6: may this access be served by this slot at all? FIXED = go on. */
+/* Steps 3 to 9: may this access be served by this slot at all? FIXED = go on. */
 static enum clo_fault_end check_slot(struct clo_vm *vm, const struct clo_slot *slot,
 				     struct clo_fault *f)
 {
+	bool no_slot = !slot || f->gfn.n >= CLO_GFN_END;
+
+	/* Before the kinds are compared: what nothing is behind has no kind to disagree on. A
+	 * shared access comes after, as in KVM: where the VMM has promised private memory there is
+	 * no device to emulate. */
+	if (no_slot && f->is_private)
+		return fail(f, CLO_CAUSE_NO_SLOT, -EFAULT);
 	if (f->is_private != clo_vm_gfn_is_private(vm, slot, f->gfn)) {
 		if (clo_broken(CLO_BREAK_MISMATCH_RETRY))
 			return CLO_FAULT_RETRY;
 		clo_note("fault: kinds differ: exit, access private", f->is_private);
 		return fail(f, CLO_CAUSE_MISMATCH, -EFAULT);
 	}
-	if (!slot || f->gfn.n >= CLO_GFN_END)
-		return f->is_private ? fail(f, CLO_CAUSE_NO_SLOT, -EFAULT)
-				     : mmio(f, CLO_CAUSE_NO_SLOT);
+	if (no_slot)
+		return mmio(f, CLO_CAUSE_NO_SLOT);
 	if (slot->flags & CLO_MEMSLOT_INVALID)
 		return f->is_prefault ? fail(f, CLO_CAUSE_NO_SLOT, -EAGAIN) : CLO_FAULT_RETRY;
 	if (clo_inval_busy(&vm->mmu.inval, f->gfn.n))
@@ -137,7 +143,7 @@ static enum clo_level fit(const struct clo_fault *f, const struct backing *b)
 }
 
 /*
- * Step 7: the backing. What is not ready is made so by make_and_map(), with nothing held, so it
+ * Steps 10 and 11: the backing. What is not ready is made so by make_and_map(), with nothing held, so it
  * gets what it needs here: a reference, and what the memslot says.
  */
 static enum clo_fault_end find_backing(struct clo_vm *vm, const struct clo_slot *slot,
@@ -181,7 +187,7 @@ static bool stale(struct clo_vm *vm, struct clo_gfn gfn, enum clo_level level,
 	return clo_inval_retry(&vm->mmu.inval, gfn.n, snap);
 }
 
-/* Step 8: the frame, zeroed and prepared. */
+/* Step 10: the frame, zeroed and prepared. */
 static enum clo_fault_end make_folio(struct clo_fault *f, struct backing *b)
 {
 	int ret = clo_gmem_get_folio(b->gmem, b->index, f->gfn, b->is_private, &b->pfn, &b->order);
@@ -192,7 +198,7 @@ static enum clo_fault_end make_folio(struct clo_fault *f, struct backing *b)
 }
 
 /*
- * Step 8 for the VMM's own memory: make it present. It may block for as long as the VMM likes, so
+ * Step 11, the VMM's own memory: make it present. It may block for as long as the VMM likes, so
  * nothing is held; but who takes the page from the guest waits for the touch before it frees the
  * page, or the page would come to life again behind its back and nobody would free it.
  */
@@ -257,7 +263,7 @@ static enum clo_fault_end publish(struct clo_vm *vm, struct clo_fault *f, const 
 	return CLO_FAULT_FIXED;
 }
 
-/* Step 9. In a read section. */
+/* Steps 12 and 13. In a read section. */
 static enum clo_fault_end map(struct clo_vm *vm, struct clo_fault *f, const struct backing *b,
 			      struct clo_inval_snap snap)
 {

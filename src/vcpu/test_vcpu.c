@@ -109,7 +109,7 @@ TEST(the_end_of_the_address_space)
 	emulated(&e, clo_vcpu_access(e.vcpu, UINT64_MAX - 7, byte, 16, 0), UINT64_MAX - 7, 8, false,
 		 CLO_CAUSE_NO_SLOT);
 	CHECK_ERR(clo_vcpu_access(e.vcpu, UINT64_MAX - 7, byte, 16, CLO_ACCESS_PRIVATE), -EFAULT);
-	CHECK_EQ(clo_vcpu_exit(e.vcpu)->cause, CLO_CAUSE_MISMATCH);
+	CHECK_EQ(clo_vcpu_exit(e.vcpu)->cause, CLO_CAUSE_NO_SLOT);
 	CHECK_OK(clo_vm_set_attributes(e.vm, 1ULL << 50, E_PAGE, CLO_ATTR_PRIVATE));
 	CHECK_ERR(clo_vcpu_access(e.vcpu, 1ULL << 50, byte, 1, CLO_ACCESS_PRIVATE), -EFAULT);
 	CHECK_EQ(clo_vcpu_exit(e.vcpu)->cause, CLO_CAUSE_NO_SLOT);
@@ -147,6 +147,14 @@ TEST(exit_no_slot)
 	emulated(&e, eng_load(&e, 20, 0, &v), E_GPA + 20 * E_PAGE, 1, false, CLO_CAUSE_NO_SLOT);
 	CHECK_OK(clo_vm_set_attributes(e.vm, E_GPA + 20 * E_PAGE, E_PAGE, CLO_ATTR_PRIVATE));
 	faulted(&e, eng_store(&e, 20, 0, 1), -EFAULT, 20, true, CLO_CAUSE_NO_SLOT);
+	eng_close(&e);
+	/* Private, and nothing there: that no kind is agreed on says less. Shared where the VMM
+	 * has promised private memory is no device: as KVM, whose check of the kind is first. */
+	eng_open(&e, typed);
+	faulted(&e, eng_load(&e, 20, CLO_ACCESS_PRIVATE, &v), -EFAULT, 20, true, CLO_CAUSE_NO_SLOT);
+	CHECK_OK(clo_vm_set_attributes(e.vm, E_GPA + 20 * E_PAGE, E_PAGE, CLO_ATTR_PRIVATE));
+	faulted(&e, eng_load(&e, 20, CLO_ACCESS_PRIVATE, &v), -EFAULT, 20, true, CLO_CAUSE_NO_SLOT);
+	faulted(&e, eng_load(&e, 20, 0, &v), -EFAULT, 20, false, CLO_CAUSE_MISMATCH);
 	eng_close(&e);
 }
 

@@ -129,11 +129,12 @@ static uint64_t *resolve(struct model_vm *m, unsigned page, bool is_private, str
 	struct model_slot *s = slot_of(m, page);
 
 	*r = (struct model_result){ 0 };
-	if (is_private != attr_at(m, page))
+	if (!s && is_private)
+		*r = memory_fault(-EFAULT, CLO_CAUSE_NO_SLOT);
+	else if (is_private != attr_at(m, page))
 		*r = memory_fault(-EFAULT, CLO_CAUSE_MISMATCH);
 	else if (!s)
-		*r = is_private ? memory_fault(-EFAULT, CLO_CAUSE_NO_SLOT)
-				: mmio(CLO_CAUSE_NO_SLOT);
+		*r = mmio(CLO_CAUSE_NO_SLOT);
 	else if (!is_private && s->hole[page - s->first])
 		*r = mmio(CLO_CAUSE_HOLE);
 	else
