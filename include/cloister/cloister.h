@@ -25,11 +25,12 @@
  *   destroyed.
  * - After fork() a parent goes on as before. In the child every call with a handle that the parent
  *   made is -EIO and changes nothing, as KVM answers another process; calls that return nothing,
- *   clo_vm_destroy() and clo_host_destroy() do nothing. Guest memory and its descriptors are not
- *   inherited. What the child creates itself works. fork() waits for a grace period of RCU, which
- *   is short. A child made by vfork(), posix_spawn() or clone() without fork handlers may only
- *   exec or exit. A program that gives liburcu-bp's fork handlers to pthread_atfork() itself must
- *   not: the library does, and twice is a dead-lock.
+ *   clo_vm_destroy() and clo_host_destroy() do nothing. Calls that return no errno (sizes, flags,
+ *   capabilities, the view level, a vCPU's last exit) say what they said before fork(). Guest
+ * memory and its descriptors are not inherited. What the child creates itself works. fork() waits
+ * for a grace period of RCU, which is short. A child made by vfork(), posix_spawn() or clone()
+ * without fork handlers may only exec or exit. A program that gives liburcu-bp's fork handlers to
+ * pthread_atfork() itself must not: the library does, and twice is a dead-lock.
  * - pthread_cancel() does not end a thread inside a call, nor inside a callback: it takes effect at
  *   the thread's next cancellation point. (Not so with PTHREAD_CANCEL_ASYNCHRONOUS.)
  * - Nothing installs signal handlers or prints. errno itself tells nothing.

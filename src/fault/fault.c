@@ -143,8 +143,8 @@ static enum clo_level fit(const struct clo_fault *f, const struct backing *b)
 }
 
 /*
- * Steps 10 and 11: the backing. What is not ready is made so by make_and_map(), with nothing held, so it
- * gets what it needs here: a reference, and what the memslot says.
+ * Steps 10 and 11: the backing. What is not ready is made so by make_and_map(), with nothing held,
+ * so it gets what it needs here: a reference, and what the memslot says.
  */
 static enum clo_fault_end find_backing(struct clo_vm *vm, const struct clo_slot *slot,
 				       struct clo_fault *f, struct backing *b)

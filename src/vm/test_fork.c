@@ -3,6 +3,9 @@
  * vm/test_fork.c - in a child of fork() the parent's objects answer with EIO, as KVM's do
  * (virt/kvm/kvm_main.c, kvm->mm != current->mm), and what the child makes itself works. Nothing
  * hangs, whatever other threads were at when the process forked.
+ *
+ * in_a_child() calls each function of the API: tests/public/test_public.py looks that none is
+ * missing in what comes before it.
  */
 #include "vm/vm.h"
 
@@ -28,6 +31,7 @@ static void vm_calls_are_refused(struct eng *e)
 {
 	struct clo_vm_config vc = { .size = sizeof(vc), .type = CLO_VM_SW_PROTECTED };
 	struct clo_convert c = eng_range(0, 1, CLO_CONVERT_TO_PRIVATE);
+	struct clo_region region = eng_region(e, 9, 9 * E_GPA, 1, 0);
 	uint64_t gpa = E_GPA, bytes = E_PAGE, attributes = 9, same = 9;
 	struct clo_gmem *g = NULL;
 	struct clo_vcpu *v = NULL;
@@ -38,6 +42,7 @@ static void vm_calls_are_refused(struct eng *e)
 	CHECK_ERR(clo_gmem_create(e->vm, E_PAGE, 0, 0, &g), -EIO);
 	CHECK_ERR(clo_vcpu_create(e->vm, 77, &v), -EIO);
 	CHECK(!vm && !g && !v);
+	CHECK_ERR(clo_vm_set_region(e->vm, &region), -EIO);
 	CHECK_ERR(eng_slot_delete(e, 0), -EIO);
 	CHECK_ERR(clo_vm_set_holes(e->vm, 0, E_GPA, E_PAGE, false), -EIO);
 	CHECK_ERR(clo_vm_set_attributes(e->vm, E_GPA, E_PAGE, CLO_ATTR_PRIVATE), -EIO);
@@ -53,6 +58,8 @@ static void vm_calls_are_refused(struct eng *e)
 	CHECK_ERR(clo_vcpu_map_gpa_range(e->vcpu, E_GPA, 1, 0), -EIO);
 	CHECK_ERR(clo_vcpu_complete_hypercall(e->vcpu, 0), -EIO);
 	CHECK(gpa == E_GPA && bytes == E_PAGE && byte == 1);
+	clo_vcpu_kick(e->vcpu);
+	CHECK_EQ(clo_a32_get(&e->vcpu->kicked), 0);
 }
 
 static void gmem_calls_are_refused(struct eng *e, struct clo_gmem_pin *pin)
@@ -63,6 +70,7 @@ static void gmem_calls_are_refused(struct eng *e, struct clo_gmem_pin *pin)
 	uint8_t byte = 1;
 
 	CHECK_ERR(eng_punch(e, 0, 1), -EIO);
+	CHECK_ERR(clo_gmem_inject_memory_error(e->gmem, 0), -EIO);
 	CHECK_ERR(clo_gmem_fallocate(e->gmem, CLO_FALLOC_KEEP_SIZE, 0, E_PAGE), -EIO);
 	CHECK_ERR(clo_gmem_mmap(e->gmem, 0, E_PAGE, true, &at), -EIO);
 	CHECK_ERR(clo_gmem_munmap(e->gmem, e->user, E_PAGE), -EIO);
@@ -72,6 +80,30 @@ static void gmem_calls_are_refused(struct eng *e, struct clo_gmem_pin *pin)
 	CHECK_ERR(clo_gmem_pin_nowait(e->gmem, 0, E_PAGE, "", &p, &off), -EIO);
 	CHECK(!at && !p && off == 9 && byte == 1);
 	clo_gmem_unpin(pin);
+}
+
+/* No errno to answer with, and nothing but what never changes to look at. */
+static void queries_are_answered(struct eng *e)
+{
+	CHECK_EQ(clo_gmem_size(e->gmem), e->pages * E_PAGE);
+	CHECK_EQ(clo_gmem_flags(e->gmem), clo_vm_capability(e->vm, CLO_CAP_MEMORY_ATTRIBUTES)
+						  ? 0
+						  : CLO_GMEM_MMAP | CLO_GMEM_INIT_SHARED);
+	CHECK_EQ(clo_gmem_page_order(e->gmem), 0);
+	CHECK_EQ(clo_host_capability(e->host, CLO_CAP_GUEST_MEMFD), 1);
+	CHECK_EQ(clo_vm_capability(e->vm, CLO_CAP_VM_TYPES), 1 << CLO_VM_SW_PROTECTED);
+	CHECK_EQ(clo_vm_capability(e->vm, CLO_CAP_HOST_VIEW), clo_host_view(e->host));
+	CHECK_EQ(clo_vcpu_exit(e->vcpu)->cause, CLO_CAUSE_NONE);
+}
+
+static void what_has_no_handle_works(void)
+{
+	struct clo_error why = { .size = sizeof(why), .reason = 9 };
+
+	CHECK_OK(clo_last_error(-EIO, &why));
+	CHECK_EQ(why.reason, CLO_REASON_NONE);
+	CHECK(clo_version() && clo_reason_text(why.reason) && clo_zap_reason_text(0));
+	CHECK(clo_leak_kind_text(0) && clo_fault_cause_text(0));
 }
 
 /* What a child may always do, in any order, and what it gets. */
@@ -85,8 +117,6 @@ static void ends_are_quiet(struct eng *e)
 	CHECK_ERR(clo_vm_stats(e->vm, &vs), -EIO);
 	CHECK_ERR(clo_vm_report(e->vm, &r), -EIO);
 	CHECK(hs.frames_used == 9 && vs.faults == 9 && r.pins_left == 9);
-	(void)clo_host_view(e->host);
-	(void)clo_vcpu_exit(e->vcpu);
 	clo_gmem_close(e->gmem);
 	CHECK_OK(clo_vm_destroy(e->vm, &r));
 	CHECK_OK(clo_host_destroy(e->host));
@@ -129,6 +159,8 @@ static void in_a_child(struct eng *e, struct clo_gmem_pin *pin)
 	CHECK(!has_fd_named("cloister-pool"));
 	vm_calls_are_refused(e);
 	gmem_calls_are_refused(e, pin);
+	queries_are_answered(e);
+	what_has_no_handle_works();
 	ends_are_quiet(e);
 	a_new_host_works();
 }

@@ -3,7 +3,7 @@
 """The public side: the header in each language that may include it, a consumer against the shared
 library, and what that library exports.
 
-Usage: test_public.py INCLUDE_DIR LIBRARY CONSUMER.c UNLOAD.c  (CC and CXX choose the compilers)
+Usage: test_public.py INCLUDE_DIR LIBRARY CONSUMER.c UNLOAD.c test_fork.c  (CC and CXX choose the compilers)
 """
 import os
 import re
@@ -12,7 +12,7 @@ import subprocess
 import sys
 import tempfile
 
-INCLUDE, LIBRARY, CONSUMER, UNLOAD = sys.argv[1:5]
+INCLUDE, LIBRARY, CONSUMER, UNLOAD, FORK_TEST = sys.argv[1:6]
 # Not -Wshadow: g++ means by it also a function with the name of a struct, as in stat(2).
 WARNINGS = ["-Wall", "-Wextra", "-Wpedantic", "-Werror", "-Wconversion"]
 SANITIZER = os.environ.get("CLO_SANITIZE", "none")
@@ -99,6 +99,14 @@ def names_say_their_object():
     result("functions are called after their object", "\n".join(wrong) if names else "no functions")
 
 
+def children_are_thought_of():
+    """What a child of fork() gets from each function is in the test of fork()."""
+    with open(FORK_TEST, encoding="utf-8") as test:
+        called = set(re.findall(r"\b(clo_\w+)\(", test.read().partition("\nstatic void in_a_child(")[0]))
+    missing = [n for n, _ in functions() if n not in called]
+    result("each function is called in a child of fork()", "\n".join(missing) if called else "no calls")
+
+
 def unload_is_harmless(folder):
     name = "a thread outlives the plugin that used the library"
     found = compiler("CC", ["cc", "gcc", "clang"])
@@ -131,6 +139,7 @@ with tempfile.TemporaryDirectory() as scratch:
     consumer_runs(scratch)
     unload_is_harmless(scratch)
 names_say_their_object()
+children_are_thought_of()
 exports()
 print("1..%d" % number)
 sys.exit(1 if failures else 0)
