@@ -14,10 +14,7 @@
 
 #include <errno.h>
 #include <linux/userfaultfd.h>
-#include <poll.h>
 #include <signal.h>
-#include <sys/eventfd.h>
-#include <unistd.h>
 
 #define BATCH         32
 #define RETRY_SLOTS   64
@@ -167,7 +164,7 @@ static size_t read_batch(struct view_engine *e, struct uffd_msg *msg)
 
 	clo_mutex_lock(&vh->lock);
 	clo_rwlock_wrlock(&vh->ours);
-	n = read(e->uffd.fd, msg, BATCH * sizeof(*msg));
+	n = view_sys_read(e->uffd.fd, msg, BATCH * sizeof(*msg));
 	count = n > 0 ? (size_t)n / sizeof(*msg) : 0;
 	for (size_t i = 0; i < count; i++) {
 		if (msg[i].event == UFFD_EVENT_UNMAP)
@@ -215,7 +212,7 @@ static void *engine_main(void *arg)
 	};
 
 	for (;;) {
-		int n = poll(fds, 2, e->retry_count > 0 ? RETRY_MS : -1);
+		int n = view_sys_poll(fds, 2, e->retry_count > 0 ? RETRY_MS : -1);
 
 		if (n < 0 && errno != EINTR)
 			break;
@@ -254,7 +251,7 @@ int view_engine_start(struct clo_view_host *vh, uint64_t features)
 	ret = view_uffd_open(&e->uffd, features);
 	if (ret)
 		goto free;
-	e->stop_fd = eventfd(0, EFD_CLOEXEC);
+	e->stop_fd = view_sys_eventfd();
 	if (e->stop_fd < 0) {
 		ret = clo_fail_errno(CLO_REASON_KERNEL, "eventfd");
 		goto close_uffd;
@@ -264,9 +261,9 @@ int view_engine_start(struct clo_view_host *vh, uint64_t features)
 	if (ret == 0)
 		return 0;
 	vh->engine = NULL;
-	close(e->stop_fd);
+	view_sys_close(e->stop_fd);
 close_uffd:
-	close(e->uffd.fd);
+	view_sys_close(e->uffd.fd);
 free:
 	clo_free(e);
 	return ret;
@@ -277,11 +274,11 @@ void view_engine_stop(struct clo_view_host *vh)
 	struct view_engine *e = vh->engine;
 	uint64_t one = 1;
 
-	while (write(e->stop_fd, &one, sizeof(one)) < 0 && errno == EINTR)
+	while (view_sys_write(e->stop_fd, &one, sizeof(one)) < 0 && errno == EINTR)
 		;
 	(void)clo_thread_join(&e->thread);
-	close(e->stop_fd);
-	close(e->uffd.fd);
+	view_sys_close(e->stop_fd);
+	view_sys_close(e->uffd.fd);
 	clo_free(e);
 	vh->engine = NULL;
 }

@@ -4,6 +4,7 @@
 #define CLO_VIEW_VIEW_INTERNAL_H
 
 #include "view/view.h"
+#include "view/view_sys.h"
 
 #define VIEW_HUGE_PAGES 512ULL
 

@@ -39,8 +39,9 @@ static int map_pieces(struct view_map *m)
 		const struct clo_view_piece *p = &m->pieces[i];
 		void *want = view_addr(m, p->r.start);
 
-		if (mmap(want, view_bytes(p->r), PROT_NONE, MAP_SHARED | MAP_FIXED | MAP_NORESERVE,
-			 fd, (off_t)(p->base.n * CLO_PAGE_SIZE)) == MAP_FAILED)
+		if (view_sys_mmap(want, view_bytes(p->r), PROT_NONE,
+				  MAP_SHARED | MAP_FIXED | MAP_NORESERVE, fd,
+				  (off_t)(p->base.n * CLO_PAGE_SIZE)) == MAP_FAILED)
 			return clo_fail_errno(CLO_REASON_MAPPINGS, "mmap");
 	}
 	return 0;
@@ -92,8 +93,8 @@ static int uffd_install(struct view_map *m)
 		ret = claim(m);
 	/* A child would have the pages without their poison; a core dump would wait for an engine
 	 * that is stopped. */
-	if (ret == 0 && (madvise(m->addr, bytes, MADV_DONTFORK) != 0 ||
-			 madvise(m->addr, bytes, MADV_DONTDUMP) != 0))
+	if (ret == 0 && (view_sys_madvise(m->addr, bytes, MADV_DONTFORK) != 0 ||
+			 view_sys_madvise(m->addr, bytes, MADV_DONTDUMP) != 0))
 		ret = clo_fail_errno(CLO_REASON_MAPPINGS, "madvise");
 	/* Refused where the kernel has no huge pages at all. */
 	(void)madvise(m->addr, bytes, MADV_NOHUGEPAGE);
@@ -105,7 +106,7 @@ static int uffd_install(struct view_map *m)
 static int uffd_open(struct view_map *m)
 {
 	/* Shared memory that is locked is not filled by this. */
-	if (mprotect(m->addr, view_bytes(m->r), PROT_READ | PROT_WRITE) != 0)
+	if (view_sys_mprotect(m->addr, view_bytes(m->r), PROT_READ | PROT_WRITE) != 0)
 		return clo_fail_errno(CLO_REASON_MAPPINGS, "mprotect");
 	return 0;
 }
@@ -187,7 +188,7 @@ static int fill(struct view_map *m, uint64_t index)
 	void *direct = clo_page_addr(m->set->vh->db, view_pfn(m, index));
 	size_t bytes = (size_t)(m->set->vh->unit * CLO_PAGE_SIZE);
 
-	if (madvise(direct, bytes, MADV_POPULATE_READ) != 0)
+	if (view_sys_madvise(direct, bytes, MADV_POPULATE_READ) != 0)
 		return clo_fail_errno(CLO_REASON_KERNEL, "madvise");
 	return 0;
 }

@@ -250,7 +250,7 @@ int view_map_add(struct clo_view_set *vs, const struct clo_view_piece *pieces, s
 		ret = vs->vh->ops->real->install(m);
 	if (ret) {
 		if (m->addr)
-			(void)munmap(m->addr, view_bytes(view_all(m)));
+			(void)view_sys_munmap(m->addr, view_bytes(view_all(m)));
 		free_map(m);
 		return ret;
 	}
@@ -307,7 +307,7 @@ void view_map_remove(struct view_map *m)
 	/* Nothing held: the engine is told of this unmapping too. One that is refused (mseal)
 	 * leaves an empty mapping whose touches are refused. */
 	for (struct view_seg *s = segs; s; s = s->next)
-		(void)munmap(s->addr, view_bytes(s->r));
+		(void)view_sys_munmap(s->addr, view_bytes(s->r));
 	view_seg_free(segs);
 	free_map(m);
 }

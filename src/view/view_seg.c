@@ -18,8 +18,6 @@
 
 #include <errno.h>
 #include <sys/mman.h>
-#include <sys/random.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 /* Addresses that no kernel picks while it has others, downwards from the stack or (legacy layout)
@@ -31,25 +29,23 @@
 #define WAIT_TURNS 64
 #define WAIT_NS    100000
 
-/* Not through libc: there getrandom() is a place to be cancelled at. */
 static void *try_low(size_t bytes, size_t align)
 {
 	uint64_t random = 0, at;
 	void *p;
 
-	if (bytes > LOW_END - LOW_START ||
-	    syscall(SYS_getrandom, &random, sizeof(random), GRND_NONBLOCK) < 0)
+	if (bytes > LOW_END - LOW_START || view_sys_random(&random) < 0)
 		return NULL;
 	at = LOW_START + random % (LOW_END - LOW_START - bytes + 1);
 	at = clo_align_down(at, align);
 	/* Only a wish: a sanitizer's mmap() knows better, and takes MAP_FIXED_NOREPLACE for 0. */
-	p = mmap((void *)(uintptr_t)at, bytes, PROT_NONE,
-		 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	p = view_sys_mmap((void *)(uintptr_t)at, bytes, PROT_NONE,
+			  MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	if (p == MAP_FAILED)
 		return NULL;
 	if ((uintptr_t)p == at)
 		return p;
-	(void)munmap(p, bytes);
+	(void)view_sys_munmap(p, bytes);
 	return NULL;
 }
 
@@ -65,14 +61,14 @@ uint8_t *view_reserve(size_t bytes, size_t align)
 	}
 	if (all < bytes)
 		return NULL;
-	p = mmap(NULL, all, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	p = view_sys_mmap(NULL, all, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	if (p == MAP_FAILED)
 		return NULL;
 	at = p + (align - ((uintptr_t)p & (align - 1))) % align;
 	if (at > p)
-		(void)munmap(p, (size_t)(at - p));
+		(void)view_sys_munmap(p, (size_t)(at - p));
 	if (at + bytes < p + all)
-		(void)munmap(at + bytes, (size_t)(p + all - (at + bytes)));
+		(void)view_sys_munmap(at + bytes, (size_t)(p + all - (at + bytes)));
 	return at;
 }
 

@@ -42,11 +42,12 @@ int view_tail_map(struct view_map *m)
 
 	if (bytes == 0)
 		return 0;
-	if (mmap(at, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED | MAP_NORESERVE,
-		 m->set->vh->empty_fd, 0) == MAP_FAILED)
+	if (view_sys_mmap(at, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED | MAP_NORESERVE,
+			  m->set->vh->empty_fd, 0) == MAP_FAILED)
 		return clo_fail_errno(CLO_REASON_MAPPINGS, "mmap");
 	/* As the rest of the mapping; and a core dump would be as large as the tail. */
-	if (madvise(at, bytes, MADV_DONTFORK) != 0 || madvise(at, bytes, MADV_DONTDUMP) != 0)
+	if (view_sys_madvise(at, bytes, MADV_DONTFORK) != 0 ||
+	    view_sys_madvise(at, bytes, MADV_DONTDUMP) != 0)
 		return clo_fail_errno(CLO_REASON_MAPPINGS, "madvise");
 	return 0;
 }
@@ -58,6 +59,6 @@ int view_no_room(void)
 
 	if (!p)
 		return clo_fail(-ENOMEM, CLO_REASON_MAPPINGS, "mmap");
-	(void)munmap(p, (size_t)CLO_PAGE_SIZE);
+	(void)view_sys_munmap(p, (size_t)CLO_PAGE_SIZE);
 	return clo_fail(-ENOMEM, CLO_REASON_SPACE, "mapping");
 }

@@ -12,7 +12,6 @@
 #include <linux/userfaultfd.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #ifndef UFFD_USER_MODE_ONLY
@@ -59,9 +58,9 @@ static int open_dev(void)
 
 static int open_syscall(unsigned flags)
 {
-	long fd = syscall(SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK | flags);
+	int fd = view_sys_userfaultfd(O_CLOEXEC | O_NONBLOCK | flags);
 
-	return fd < 0 ? clo_fail_errno(CLO_REASON_KERNEL, "userfaultfd") : (int)fd;
+	return fd < 0 ? clo_fail_errno(CLO_REASON_KERNEL, "userfaultfd") : fd;
 }
 
 /* The best kind permitted. The error is the system call's: the device is only another way. */
@@ -84,7 +83,7 @@ static int handshake(int fd, uint64_t want, uint64_t *features)
 {
 	struct uffdio_api api = { .api = UFFD_API, .features = want };
 
-	if (ioctl(fd, UFFDIO_API, &api) < 0)
+	if (view_sys_ioctl(fd, UFFDIO_API, &api) < 0)
 		return clo_fail_errno(CLO_REASON_KERNEL, "UFFDIO_API");
 	*features = api.features;
 	return 0;
@@ -99,7 +98,7 @@ int view_uffd_open(struct view_uffd *u, uint64_t features)
 		return fd;
 	ret = handshake(fd, features, &u->features);
 	if (ret) {
-		close(fd);
+		view_sys_close(fd);
 		/* The only reason that is left here: a feature this kernel does not have. */
 		return ret == -EINVAL ? -EPERM : ret;
 	}
@@ -114,7 +113,7 @@ int view_uffd_register(int fd, void *addr, size_t bytes, uint64_t mode)
 		.mode = mode,
 	};
 
-	if (ioctl(fd, UFFDIO_REGISTER, &reg) < 0)
+	if (view_sys_ioctl(fd, UFFDIO_REGISTER, &reg) < 0)
 		return clo_fail_errno(CLO_REASON_MAPPINGS, "UFFDIO_REGISTER");
 	return 0;
 }
@@ -125,7 +124,7 @@ typedef int (*fill_fn)(int fd, uint8_t *addr, size_t bytes, int64_t *count);
 static int one_continue(int fd, uint8_t *addr, size_t bytes, int64_t *count)
 {
 	struct uffdio_continue c = { .range = { .start = (uintptr_t)addr, .len = bytes } };
-	int ret = ioctl(fd, UFFDIO_CONTINUE, &c) == 0
+	int ret = view_sys_ioctl(fd, UFFDIO_CONTINUE, &c) == 0
 			  ? 0
 			  : clo_fail_errno(CLO_REASON_KERNEL, "userfaultfd");
 
@@ -136,7 +135,7 @@ static int one_continue(int fd, uint8_t *addr, size_t bytes, int64_t *count)
 static int one_poison(int fd, uint8_t *addr, size_t bytes, int64_t *count)
 {
 	struct view_poison p = { .range = { .start = (uintptr_t)addr, .len = bytes } };
-	int ret = ioctl(fd, VIEW_UFFDIO_POISON, &p) == 0
+	int ret = view_sys_ioctl(fd, VIEW_UFFDIO_POISON, &p) == 0
 			  ? 0
 			  : clo_fail_errno(CLO_REASON_KERNEL, "userfaultfd");
 
@@ -189,22 +188,22 @@ bool view_uffd_changing(int fd)
 	/* Of nothing: what is looked at before the arguments is all that matters. */
 	struct uffdio_writeprotect none = { .mode = 0 };
 
-	return ioctl(fd, UFFDIO_WRITEPROTECT, &none) != 0 && errno == EAGAIN;
+	return view_sys_ioctl(fd, UFFDIO_WRITEPROTECT, &none) != 0 && errno == EAGAIN;
 }
 
 void view_uffd_wake(int fd, void *addr, size_t bytes)
 {
 	struct uffdio_range r = { .start = (uintptr_t)addr, .len = bytes };
 
-	(void)ioctl(fd, UFFDIO_WAKE, &r);
+	(void)view_sys_ioctl(fd, UFFDIO_WAKE, &r);
 }
 
 int view_zap(void *addr, size_t bytes)
 {
-	if (madvise(addr, bytes, MADV_DONTNEED) == 0)
+	if (view_sys_madvise(addr, bytes, MADV_DONTNEED) == 0)
 		return 0;
 	/* A VMM that called mlockall(): the plain form refuses locked memory. */
-	if (errno == EINVAL && madvise(addr, bytes, MADV_DONTNEED_LOCKED) == 0)
+	if (errno == EINVAL && view_sys_madvise(addr, bytes, MADV_DONTNEED_LOCKED) == 0)
 		return 0;
 	return clo_fail_errno(CLO_REASON_KERNEL, "madvise");
 }
@@ -227,7 +226,7 @@ bool view_is_mapped(const void *addr, size_t bytes)
 	int n = 0;
 
 	if (fd >= 0) {
-		n = ioctl(fd, VIEW_PAGEMAP_SCAN, &scan);
+		n = view_sys_ioctl(fd, VIEW_PAGEMAP_SCAN, &scan);
 		close(fd);
 	}
 	clo_cancel_restore(cancel);
