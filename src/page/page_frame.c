@@ -156,20 +156,24 @@ static int step_refused(const struct clo_pagedb *db, struct clo_pfn head, unsign
 	return 0;
 }
 
-/* @n frames at @pfn are FREE now; @w was the word of each. */
-static void freed(struct clo_pagedb *db, struct clo_pfn pfn, uint64_t n, uint64_t w)
+/*
+ * @n frames become FREE and nothing can stop it; @w is the word of each. Before the words say so,
+ * or whoever finds them free, in a host that is full, finds no memory for them.
+ */
+static void uncharge(struct clo_pagedb *db, uint64_t n, uint64_t w)
 {
 	if (w & CLO_FRAME_NODIRECT)
 		clo_stat_add(&db->nodirect, 0 - n);
-	page_count_sub(db, pfn, n);
 	clo_a64_sub(&db->used, n);
 }
 
-/* A frame that nobody has any more, after its file: free, with @w as its last word. */
+/* A frame that nobody has any more, after its file: free, with @w as its last word. Its window is
+ * nobody's before it is uncounted, so nobody else finds it. */
 static int lost_no_more(struct clo_pagedb *db, struct clo_pfn pfn, uint64_t w)
 {
 	clo_a64_sub(&db->leaked, 1);
-	freed(db, pfn, 1, w);
+	uncharge(db, 1, w);
+	page_count_sub(db, pfn, 1);
 	return 1;
 }
 
@@ -210,7 +214,9 @@ int clo_page_step(struct clo_pagedb *db, struct clo_pfn head, enum clo_frame_op 
 		return ret;
 	if (to == CLO_FRAME_LEAKED)
 		clo_a64_add(&db->leaked, n); /* before an unpin can take one of them off */
-	for (uint64_t i = n; i-- > 0;) {     /* the head last: it has the lock */
+	else if (to == CLO_FRAME_FREE)
+		uncharge(db, n, w);
+	for (uint64_t i = n; i-- > 0;) { /* the head last: it has the lock */
 		struct clo_pfn pfn = clo_pfn(head.n + i);
 
 		/* A free frame is back in the direct map, and stands for another page than the one
@@ -222,7 +228,7 @@ int clo_page_step(struct clo_pagedb *db, struct clo_pfn head, enum clo_frame_op 
 			       to);
 	}
 	if (to == CLO_FRAME_FREE)
-		freed(db, head, n, w);
+		page_count_sub(db, head, n);
 	return unpinned;
 }
 

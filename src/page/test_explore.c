@@ -371,6 +371,37 @@ TEST(the_last_frame_twice)
 	CHECK_EQ(s.broken, 0U);
 }
 
+/* The only frame goes while somebody makes it: whoever finds it free finds its memory free. */
+static void *unmaker(void *arg)
+{
+	struct scene *s = arg;
+
+	CHECK(clo_page_lock(s->db, clo_pfn(0), NULL));
+	CHECK_OK(clo_page_step(s->db, clo_pfn(0), CLO_FRAME_FREE_OP));
+	return NULL;
+}
+
+static void *maker(void *arg)
+{
+	struct scene *s = arg;
+	int ret = clo_page_alloc(s->db, clo_pfn(0), 0, 1, CLO_FRAME_ALLOC_SHARED);
+
+	s->broken += ret != 0 && ret != -EEXIST;
+	s->seen |= ret == 0 ? 1 : 2;
+	if (ret == 0)
+		clo_page_unlock(s->db, clo_pfn(0));
+	return NULL;
+}
+
+TEST(the_last_frame_freed_and_made)
+{
+	struct scene s = { .fn = { unmaker, maker }, .limit = 1, .after = nothing };
+
+	explore(&s, 3);
+	CHECK_EQ(s.broken, 0U);
+	CHECK_EQ(s.seen, 3U);
+}
+
 static void *dma(void *arg)
 {
 	struct scene *s = arg;
