@@ -68,10 +68,10 @@ TEST(accesses)
 	      "store 0x10 4 shared -> readonly ;\n"
 	      "store 0x10 4 shared -> MMIO ;\n"
 	      "load 0x30 shared -> no_slot ;\n"
-	      "load 0x30 private -> mismatch ;\n"
+	      "load 0x30 private -> no_slot ;\n"
 	      "pre_fault 2+2 -> ok ;\n"
 	      "pre_fault 0x100 -> ENOENT ;\n"
-	      "fill 7+2 1 private -> mismatch ;\n"
+	      "fill 7+2 1 private -> no_slot ;\n"
 	      "always (corrupt and page 0 = private and content 1 = 0)\n"
 	      "never (page 0x30 = private)\n");
 }
