@@ -158,3 +158,92 @@ TEST(remap_huge_folio)
 {
 	huge_folio(CLO_VIEW_REMAP);
 }
+
+/* Pages of a mapping that hold no page but poison: in pagemap they look swapped out. */
+static uint64_t count_poison(const uint8_t *v, uint64_t npages)
+{
+	FILE *f = fopen("/proc/self/pagemap", "re");
+	uint64_t entry[512], count = 0;
+
+	CHECK(f);
+	CHECK_EQ(fseek(f, (long)((uintptr_t)v / PAGE * sizeof(entry[0])), SEEK_SET), 0);
+	for (uint64_t at = 0; at < npages; at += CLO_ARRAY_SIZE(entry)) {
+		CHECK_EQ(fread(entry, sizeof(entry), 1, f), 1);
+		for (size_t i = 0; i < CLO_ARRAY_SIZE(entry); i++)
+			count += entry[i] >> 62 & 1;
+	}
+	CHECK_EQ(fclose(f), 0);
+	return count;
+}
+
+static uint64_t refusals(const struct owner *o)
+{
+	struct clo_view_stats s;
+
+	clo_view_stats(o->vs, &s);
+	return s.refused_faults;
+}
+
+#define SPARSE (1ULL << 18)
+#define USED   16ULL
+static uint64_t used(uint64_t i)
+{
+	return i * (SPARSE / USED) + 3 * BLOCK + i;
+}
+
+/* A few pages far apart: hidden where they are, all over the file; the rest costs no page table. */
+TEST(uffd_sparse)
+{
+	struct clo_range all = clo_range(0, SPARSE);
+	struct owner o;
+	uint8_t *v;
+
+	owner_open(&o, CLO_VIEW_UFFD, SPARSE);
+	v = owner_map(&o);
+	touch_init();
+	for (uint64_t i = 0; i < USED; i++)
+		CHECK(touch_store(v + used(i) * PAGE, (uint8_t)(i + 1)));
+	for (unsigned round = 0; round < 2; round++) {
+		uint64_t refused = refusals(&o);
+
+		CHECK_OK(owner_convert(&o, all, true));
+		CHECK_EQ(count_poison(v, SPARSE), USED * BLOCK);
+		for (uint64_t i = 0; i < USED; i++)
+			CHECK_EQ(touch_load(v + used(i) * PAGE), -1);
+		CHECK_EQ(refusals(&o), refused);
+		/* Without poison, and without a frame: the engine is asked, and refuses. */
+		for (uint64_t i = 0; i < USED; i++)
+			CHECK_EQ(touch_load(v + (used(i) + BLOCK) * PAGE), -1);
+		CHECK_EQ(refusals(&o), refused + USED);
+		CHECK_EQ(count_poison(v, SPARSE), USED * BLOCK + USED);
+		CHECK_OK(owner_convert(&o, all, false));
+		CHECK_EQ(count_poison(v, SPARSE), 0);
+		for (uint64_t i = 0; i < USED; i++)
+			CHECK_EQ(touch_load(v + used(i) * PAGE), i + 1);
+	}
+	owner_close(&o);
+}
+
+/* A frame that is made in a hidden page, where no poison is: as a guest's first touch does. */
+TEST(uffd_frame_after_hide)
+{
+	const uint64_t late = 5 * BLOCK + 7;
+	struct owner o;
+	uint8_t *v;
+
+	owner_open(&o, CLO_VIEW_UFFD, SPARSE);
+	v = owner_map(&o);
+	touch_init();
+	CHECK(touch_store(v, 1));
+	CHECK_OK(owner_convert(&o, clo_range(0, SPARSE), true));
+	CHECK_OK(clo_page_alloc(o.db, owner_pfn(&o, late), 0, 1, CLO_FRAME_ALLOC_PRIVATE));
+	owner_page(&o, late)[0] = 5;
+	clo_page_set_uptodate(o.db, owner_pfn(&o, late), true);
+	clo_page_unlock(o.db, owner_pfn(&o, late));
+	CHECK_EQ(touch_load(v + late * PAGE), -1);
+	CHECK(!touch_store(v + late * PAGE, 6));
+	CHECK_EQ(owner_page(&o, late)[0], 5);
+	CHECK_OK(owner_convert(&o, clo_range(0, SPARSE), false));
+	CHECK_EQ(touch_load(v + late * PAGE), 5);
+	owner_close(&o);
+}

@@ -155,6 +155,9 @@ uint64_t view_piece_end(const struct view_map *m, uint64_t index);
  */
 int view_grant_units(struct view_map *m, struct clo_range x,
 		     int (*map)(struct view_map *m, struct clo_range x));
+/* The unit of the first page in [@at, end) that has a frame; or @end. A few pages may lie TiB
+ * apart. */
+uint64_t view_next_frame(const struct view_map *m, uint64_t at, uint64_t end);
 /* The longest run of pages from @at, at most to @end, that all have content, or all have none. */
 struct clo_range view_content_run(const struct view_map *m, uint64_t at, uint64_t end,
 				  bool *content);

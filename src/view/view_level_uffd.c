@@ -18,11 +18,13 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-/* Eager POISON of a call stops here (1 GiB, 30 ms): most of a huge file was never touched. */
+/* Eager POISON of a call stops here (1 GiB, 30 ms). */
 #define POISON_MAX (1ULL << 18)
 /* Pages that are zapped, or filled, without letting the engine read: 3 ms where all are mapped. */
 #define ZAP_CHUNK  (1ULL << 15)
 #define FILL_CHUNK (1ULL << 12)
+/* The same where no frame is: 50 ms if somebody was refused at each page, else a microsecond. */
+#define GAP_CHUNK (1ULL << 21)
 
 static int fd_of(const struct view_map *m)
 {
@@ -111,9 +113,30 @@ static int uffd_open(struct view_map *m)
 	return 0;
 }
 
+/*
+ * All of @x, whatever the frames: what is mapped where none is, is the poison of refused touches.
+ * That it is little is all that frames are asked for here; a frame that comes or goes meanwhile
+ * makes a call longer or shorter.
+ */
 static int zap(struct view_map *m, struct clo_range x)
 {
-	return view_seg_each(m, x, ZAP_CHUNK, view_seg_zap);
+	int first = 0;
+
+	while (x.start < x.end && first != -EAGAIN) {
+		uint64_t end = view_next_frame(m, x.start, x.end);
+		uint64_t gap = end - x.start;
+		int ret;
+
+		if (gap < ZAP_CHUNK)
+			end = x.end - x.start < ZAP_CHUNK ? x.end : x.start + ZAP_CHUNK;
+		else if (gap > GAP_CHUNK)
+			end = x.start + GAP_CHUNK;
+		ret = view_seg_each(m, clo_range(x.start, end), end - x.start, view_seg_zap);
+		if (first == 0 || ret == -EAGAIN)
+			first = ret;
+		x.start = end;
+	}
+	return first;
 }
 
 /*
@@ -158,15 +181,27 @@ static int poison_at(struct view_map *m, uint8_t *addr, struct clo_range r)
 	return poison(m, addr, r, false);
 }
 
+/*
+ * Poison goes into the blocks of 2M that have frames: only there was anything worth touching. No
+ * frame can appear between the look and the poison (the caller's word to clo_view_hide()), and one
+ * that is made when the page is private needs no poison to be out of reach: nothing maps it but a
+ * grant, which is refused for a private page, as any touch of a page that was not poisoned is.
+ */
 static int uffd_hide(struct view_map *m, struct clo_range x)
 {
+	uint64_t at = view_next_frame(m, x.start, x.end), done = 0;
 	int ret = zap(m, x);
 
-	if (ret)
-		return ret;
-	if (clo_range_len(x) > POISON_MAX)
-		x.end = x.start + POISON_MAX;
-	return view_seg_each(m, x, FILL_CHUNK, poison_surely_at);
+	while (ret == 0 && at < x.end && done < POISON_MAX) {
+		uint64_t first = clo_align_down(at, VIEW_HUGE_PAGES);
+		struct clo_range block =
+			clo_range_clip(clo_range(first, first + VIEW_HUGE_PAGES), x);
+
+		ret = view_seg_each(m, block, FILL_CHUNK, poison_surely_at);
+		done += clo_range_len(block);
+		at = view_next_frame(m, block.end, x.end);
+	}
+	return ret;
 }
 
 static void uffd_hide_commit(struct view_map *m, struct clo_range x)

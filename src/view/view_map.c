@@ -56,9 +56,7 @@ static bool unit_has_content(const struct view_map *m, uint64_t index)
 	return index == end;
 }
 
-/* The unit of the first page in [@at, end) that has a frame; or @end. A few pages may lie TiB
- * apart. */
-static uint64_t next_frame(const struct view_map *m, uint64_t at, uint64_t end)
+uint64_t view_next_frame(const struct view_map *m, uint64_t at, uint64_t end)
 {
 	while (at < end) {
 		struct clo_pfn first = view_pfn(m, at), pfn = first;
@@ -79,7 +77,7 @@ struct clo_range view_content_run(const struct view_map *m, uint64_t at, uint64_
 
 	*content = unit_has_content(m, at);
 	do
-		i = *content ? i + unit : next_frame(m, i + unit, end);
+		i = *content ? i + unit : view_next_frame(m, i + unit, end);
 	while (i < end && unit_has_content(m, i) == *content);
 	return clo_range(at, i < end ? i : end);
 }

@@ -4,6 +4,7 @@
  * what one of them takes, or fails to get, is not missing to the other.
  */
 #include "harness/engine.h"
+#include "harness/touch.h"
 
 #define GIB  (1ULL << 30)
 #define TIB  (1ULL << 40)
@@ -174,5 +175,47 @@ TEST(one_page_here_and_there)
 	CHECK_OK(store(&other, GIB - 1, 1));
 	guest_close(&sparse);
 	guest_close(&other);
+	eng_close(&e);
+}
+
+/* 16 pages in 256 GiB, all of it converted and punched in one call, as a guest may ask. */
+TEST(sparse_mapping_is_converted_whole)
+{
+	const uint64_t bytes = 256 * GIB, step = bytes / 16;
+	struct guest u;
+	struct eng e;
+	uint8_t *v;
+	void *addr;
+
+	if (!can_map() || !has_address_space(4 * bytes))
+		SKIP("no userfaultfd, or not enough address space");
+	touch_init();
+	eng_open(&e, host_of_256m);
+	guest_open(&u, &e, bytes);
+	CHECK_OK(clo_gmem_mmap(u.gmem, 0, bytes, true, &addr));
+	v = addr;
+	for (unsigned round = 0; round < 2; round++) {
+		struct clo_convert c = { .size = sizeof(c), .bytes = bytes };
+
+		for (uint64_t i = 0; i < 16; i++)
+			CHECK(touch_store(v + i * step + i * E_PAGE, (uint8_t)(i + 1)));
+		c.flags = CLO_CONVERT_TO_PRIVATE;
+		CHECK_OK(clo_vm_convert(u.vm, &c));
+		for (uint64_t i = 0; i < 16; i++) {
+			CHECK_EQ(touch_load(v + i * step + i * E_PAGE), -1);
+			CHECK_EQ(touch_load(v + i * step + 700 * E_PAGE), -1);
+		}
+		c.flags = 0;
+		CHECK_OK(clo_vm_convert(u.vm, &c));
+		for (uint64_t i = 0; i < 16; i++) {
+			CHECK_EQ(touch_load(v + i * step + i * E_PAGE), i + 1);
+			CHECK_EQ(touch_load(v + i * step + 700 * E_PAGE), 0);
+		}
+		CHECK_OK(clo_gmem_fallocate(u.gmem, CLO_FALLOC_KEEP_SIZE | CLO_FALLOC_PUNCH_HOLE, 0,
+					    (int64_t)bytes));
+		for (uint64_t i = 0; i < 16; i++)
+			CHECK_EQ(touch_load(v + i * step + i * E_PAGE), 0);
+	}
+	guest_close(&u);
 	eng_close(&e);
 }
