@@ -49,14 +49,19 @@ static int one_run(const struct clo_litmus *p, const struct run_options *ro,
 {
 	struct clo_litmus_verdict v;
 	struct clo_litmus_run *r;
-	int ret = clo_litmus_setup(p, ro->view, &r, o->why);
+	uint64_t number = o->tally.runs + 1;
+	int ret;
 
+	clo_litmus_crash_phase(number, "set-up");
+	ret = clo_litmus_setup(p, ro->view, &r, o->why);
 	if (ret)
 		return ret;
+	clo_litmus_crash_phase(number, ro->rows ? "its rows" : "its threads");
 	if (ro->rows)
 		clo_litmus_run_rows(r);
 	else
 		ret = clo_litmus_run_threads(r);
+	clo_litmus_crash_phase(number, "judgement and tear-down");
 	if (ret == 0) {
 		clo_litmus_judge(r, &v);
 		clo_litmus_tally_add(&o->tally, v.outcome);
@@ -148,6 +153,29 @@ static struct json_object *to_json(const char *path, const struct clo_litmus *p,
 	return j;
 }
 
+/* All runs of one file. */
+static int run_times(const struct cli_options *opt, const struct run_options *ro, const char *path,
+		     const struct clo_litmus *p, struct outcome_of_file *o)
+{
+	int ret = clo_litmus_crash_begin(path, p);
+
+	if (ret)
+		return ret;
+	for (uint64_t i = 0; i < (ro->rows ? 1 : ro->times) && ret == 0; i++) {
+		if (opt->tty && i % PROGRESS_EACH == 0) {
+			char text[128];
+
+			snprintf(text, sizeof(text), "%s: run %" PRIu64 " of %" PRIu64, p->name, i,
+				 ro->times);
+			cli_progress(opt, text);
+		}
+		ret = one_run(p, ro, o);
+	}
+	clo_litmus_crash_end();
+	cli_progress(opt, NULL);
+	return ret;
+}
+
 static int run_file(const struct cli_options *opt, const struct run_options *ro, const char *path,
 		    struct json_object *all)
 {
@@ -170,17 +198,7 @@ static int run_file(const struct cli_options *opt, const struct run_options *ro,
 		free(o);
 		return CLI_USAGE;
 	}
-	for (uint64_t i = 0; i < (ro->rows ? 1 : ro->times) && ret == 0; i++) {
-		if (opt->tty && i % PROGRESS_EACH == 0) {
-			char text[128];
-
-			snprintf(text, sizeof(text), "%s: run %" PRIu64 " of %" PRIu64, p->name, i,
-				 ro->times);
-			cli_progress(opt, text);
-		}
-		ret = one_run(p, ro, o);
-	}
-	cli_progress(opt, NULL);
+	ret = run_times(opt, ro, path, p, o);
 	if (ret) {
 		fprintf(stderr, "%s: %s%s%s\n", path, strerror(-ret), *o->why ? ": " : "", o->why);
 		status = CLI_USAGE; /* no run, so nothing was found */
@@ -189,6 +207,8 @@ static int run_file(const struct cli_options *opt, const struct run_options *ro,
 			json_object_array_add(all, to_json(path, p, o));
 		else
 			print_text(path, p, ro, o);
+		/* Not lost when the next file crashes. */
+		fflush(stdout);
 		status = o->violations ? CLI_FINDING : CLI_OK;
 	}
 	clo_litmus_free(p);

@@ -361,6 +361,19 @@ struct clo_litmus_verdict {
 /* After all threads have ended, before teardown, once. Reads contents through a vCPU of its own. */
 void clo_litmus_judge(struct clo_litmus_run *r, struct clo_litmus_verdict *out);
 
+/* ---- A crash on threads (litmus_crash.c; not in the explorer, which has a verdict for it) ---- */
+
+/*
+ * From now on a signal that would end the process (SIGSEGV, an assertion, ..) first says on stderr
+ * in which operation of @p, read from @path, it came, and what the other threads were at; where the
+ * signal has a handler already, nothing changes. Both stay until clo_litmus_crash_end(); one
+ * program at a time. -ENOMEM, and nothing has changed.
+ */
+int clo_litmus_crash_begin(const char *path, const struct clo_litmus *p) CLO_MUST_USE;
+/* In run @number, from 1; @phase is a string that stays. */
+void clo_litmus_crash_phase(uint64_t number, const char *phase);
+void clo_litmus_crash_end(void);
+
 /* ---- Files and counts (litmus_file.c) ---- */
 
 /* Read and parse @path; errors are printed on @err. -errno of reading, or of clo_litmus_parse(). */

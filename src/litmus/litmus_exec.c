@@ -426,7 +426,9 @@ void clo_litmus_run_op(struct clo_litmus_run *r, unsigned thread, unsigned op)
 	e.at = e.op->page << CLO_PAGE_SHIFT;
 	e.bytes = e.op->npages << CLO_PAGE_SHIFT;
 	clo_note(clo_litmus_op_name(e.op->code), e.op->page);
+	clo_lit_enter(t, op);
 	run[e.op->code](&e);
+	clo_lit_leave(t);
 	if (e.res->skipped)
 		e.res->ran = 0;
 }
@@ -456,13 +458,18 @@ static void *thread_main(void *arg)
 	struct clo_lit_thread *t = arg;
 #ifdef CLO_SYNC_EXPLORE
 	clo_sched_name(t->run->p->threads[t->index].name);
+	clo_litmus_run_thread(t->run, t->index);
 #else
+	char crash_stack[CLO_LIT_CRASH_STACK];
+
+	clo_lit_crash_stack(crash_stack);
 	/* All at once: otherwise the first is often done before the last has begun. */
 	clo_a32_sub(&t->run->started, 1);
 	while (clo_a32_get(&t->run->started) != 0)
 		clo_relax();
-#endif
 	clo_litmus_run_thread(t->run, t->index);
+	clo_lit_crash_stack(NULL);
+#endif
 	return NULL;
 }
 
@@ -471,6 +478,7 @@ int clo_litmus_run_threads(struct clo_litmus_run *r)
 	unsigned made = 0;
 	int ret = 0;
 
+	clo_lit_threads(r);
 	clo_a32_set(&r->started, r->p->thread_count);
 	while (made < r->p->thread_count && ret == 0) {
 		struct clo_lit_thread *t = &r->threads[made];
@@ -484,5 +492,6 @@ int clo_litmus_run_threads(struct clo_litmus_run *r)
 		clo_a32_sub(&r->started, r->p->thread_count - made);
 	for (unsigned i = 0; i < made; i++)
 		clo_thread_join(&r->threads[i].thread);
+	clo_lit_threads(NULL);
 	return ret;
 }

@@ -6,6 +6,8 @@
 #include "litmus.h"
 #include "sync/sync.h"
 
+#include <signal.h>
+
 #define CLO_LIT_DEVICE_PAGES  64 /* that a pinning listener may hold at once */
 #define CLO_LIT_REFUSES_MAP   1U
 #define CLO_LIT_REFUSES_UNMAP 2U
@@ -16,6 +18,7 @@ struct clo_lit_thread {
 	unsigned index;
 	struct clo_vcpu *vcpu; /* or NULL */
 	struct clo_thread thread;
+	volatile sig_atomic_t now;        /* its operation + 1, for who meets a crash; 0: in none */
 	uint64_t page[CLO_PAGE_SIZE / 8]; /* for fill and check */
 	struct clo_litmus_result results[CLO_LITMUS_OPS];
 };
@@ -51,6 +54,29 @@ struct clo_litmus_run {
 	struct clo_a32 started;
 	struct clo_lit_thread threads[CLO_LITMUS_THREADS + 1];
 };
+
+/* litmus_crash.c: where a crash finds each thread. In the explorer the search knows. */
+#define CLO_LIT_CRASH_STACK (64U << 10)
+#ifdef CLO_SYNC_EXPLORE
+static inline void clo_lit_enter(struct clo_lit_thread *t, unsigned op)
+{
+	(void)t, (void)op;
+}
+static inline void clo_lit_leave(struct clo_lit_thread *t)
+{
+	(void)t;
+}
+static inline void clo_lit_threads(struct clo_litmus_run *r)
+{
+	(void)r;
+}
+#else
+void clo_lit_enter(struct clo_lit_thread *t, unsigned op);
+void clo_lit_leave(struct clo_lit_thread *t);
+void clo_lit_threads(struct clo_litmus_run *r); /* NULL: they have ended */
+/* The stack of this thread's handler, CLO_LIT_CRASH_STACK bytes; NULL: no longer. */
+void clo_lit_crash_stack(void *stack);
+#endif
 
 /* Memslot @slot as a request; gfn as declared. */
 struct clo_region clo_lit_region(const struct clo_litmus_run *r, unsigned slot);

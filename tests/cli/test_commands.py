@@ -257,6 +257,19 @@ def catches(pid, number):
     return int(caught, 16) >> (number - 1) & 1
 
 
+def test_run_that_crashes_says_where():
+    args = ["run", "--times", "100000000", litmus("fault-vs-punch")]
+    with subprocess.Popen([CLI] + args, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                          env=environment()) as process:
+        while not catches(process.pid, signal.SIGTRAP):
+            time.sleep(0.01)
+        process.send_signal(signal.SIGTRAP)  # the one of them that no sanitizer catches
+        out, err = process.communicate(timeout=TIMEOUT)
+    done = check_status(Done(process.args, process.returncode, out, err), -signal.SIGTRAP)
+    check_says(done.err, litmus("fault-vs-punch") + ": crashed: SIGTRAP sent by process %d" %
+               os.getpid(), " in run ", "this is a defect of the engine", "cloister explore ")
+
+
 def interrupted(how, *args):
     """What a search for minutes says that is stopped once it is on its way."""
     with subprocess.Popen([CLI, "explore", "--preemptions", "3", *args,
