@@ -86,11 +86,13 @@ static void give_back(struct clo_gmem *g, uint64_t index)
 	if (clo_page_lock(g->db, gmem_window_pfn(win, index), &head)) {
 		struct clo_frame_info f = clo_frame_get(g->db, head);
 
-		if (f.order == 0 && f.state == CLO_FRAME_SHARED && f.pins == 0 &&
-		    !(f.flags & CLO_FRAME_UPTODATE) &&
-		    clo_page_step(g->db, head, CLO_FRAME_FREE_OP) == 0)
+		bool unused = f.order == 0 && f.state == CLO_FRAME_SHARED && f.pins == 0 &&
+			      !(f.flags & CLO_FRAME_UPTODATE);
+
+		/* First the memory: nothing keeps others from the page once it is FREE. */
+		if (unused)
 			clo_page_discard(g->db, head, 1);
-		else
+		if (!unused || clo_page_step(g->db, head, CLO_FRAME_FREE_OP))
 			clo_page_unlock(g->db, head);
 	}
 	gmem_window_put(g, win, true);

@@ -184,9 +184,9 @@ void clo_page_set_poison(struct clo_pagedb *db, struct clo_pfn pfn, bool on); /*
 void clo_page_zero(struct clo_pagedb *db, struct clo_pfn head);
 void clo_page_zero_one(struct clo_pagedb *db, struct clo_pfn pfn); /* this frame only */
 /*
- * Give the memory of FREE frames [pfn, pfn+npages) back to the real host (memfd pools: PUNCH_HOLE).
- * The content is undefined afterwards: old bytes or zero. The caller sees to it that none of them
- * is allocated meanwhile.
+ * Give the memory of frames [pfn, pfn+npages) back to the real host (memfd pools: PUNCH_HOLE). The
+ * content is undefined afterwards: old bytes or zero. They are FREE, and the caller sees to it that
+ * none of them is allocated meanwhile; or they are his, locked and not up to date.
  */
 void clo_page_discard(struct clo_pagedb *db, struct clo_pfn pfn, uint64_t npages);
 /*

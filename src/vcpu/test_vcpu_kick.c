@@ -6,11 +6,10 @@
 #include "vcpu/vcpu.h"
 
 #include <signal.h>
-#include <stdio.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "harness/engine.h"
+#include "harness/thread.h"
 
 static const struct eng_config in_place = {
 	.owner = CLO_ATTR_OWNER_GMEM,
@@ -174,7 +173,7 @@ static void *vcpu_main(void *arg)
 	uint64_t gpa = E_GPA, bytes = E_PAGE;
 	struct slow *s = arg;
 
-	clo_a32_set(&s->tid, (uint32_t)syscall(SYS_gettid));
+	clo_a32_set(&s->tid, thread_id());
 	s->ret = s->pre_fault ? clo_vcpu_pre_fault(s->e.vcpu, &gpa, &bytes)
 			      : eng_store(&s->e, 0, 0, 7);
 	return NULL;
@@ -208,26 +207,12 @@ static void slow_close(struct slow *s)
 	eng_close(&s->e);
 }
 
-static char state_of(uint32_t tid)
-{
-	char name[64], line[256] = "", *end;
-	FILE *f;
-
-	snprintf(name, sizeof(name), "/proc/self/task/%u/stat", tid);
-	f = fopen(name, "re");
-	CHECK(f && fgets(line, sizeof(line), f));
-	fclose(f);
-	end = strrchr(line, ')');
-	CHECK(end);
-	return end[2];
-}
-
 /* Until the vCPU has gone to sleep in its wait; one that spins does not get here. */
 static void until_asleep(struct slow *s)
 {
 	while (clo_a32_get_sc(&s->e.vm->mmu.inval.ended.waiters) == 0)
 		clo_relax();
-	while (state_of(clo_a32_get(&s->tid)) != 'S')
+	while (thread_state(clo_a32_get(&s->tid)) != 'S')
 		clo_relax();
 }
 

@@ -4,6 +4,7 @@
  * it ends with an errno that says how far it came, and nobody waits for it.
  */
 #include "harness/engine.h"
+#include "harness/thread.h"
 
 #include <sys/uio.h>
 #include <unistd.h>
@@ -182,7 +183,7 @@ TEST_TIMEOUT(remap_buffer_in_transition, 120)
 struct slow {
 	struct eng *e;
 	uint8_t *buf;
-	struct clo_a32 begun;
+	struct clo_a32 tid;
 	int ret;
 };
 
@@ -190,7 +191,7 @@ static void *access_slow(void *arg)
 {
 	struct slow *s = arg;
 
-	clo_a32_set(&s->begun, 1);
+	clo_a32_set(&s->tid, thread_id());
 	s->ret = access_at(s->e, 2 * E_PAGE, s->buf, 8, false);
 	return NULL;
 }
@@ -217,7 +218,8 @@ TEST_TIMEOUT(uffd_buffer_that_blocks, 60)
 	s.e = &e;
 	s.buf = v + 4 * E_PAGE;
 	CHECK_OK(clo_thread_create(&t, access_slow, &s));
-	while (!clo_a32_get(&s.begun))
+	/* Asleep: it has its bytes, and waits for its buffer. */
+	while (clo_a32_get(&s.tid) == 0 || thread_state(clo_a32_get(&s.tid)) == 'R')
 		clo_relax();
 	for (unsigned i = 0; i < 50; i++) {
 		CHECK_OK(eng_convert(&e, 2, 2, CLO_CONVERT_TO_PRIVATE));
