@@ -68,14 +68,16 @@ static void put_map(struct view_map *m)
 	clo_mutex_unlock(&vh->lock);
 }
 
-static int ask(struct view_map *m, uint64_t index)
+/* A change of the address space is over only when this thread has read of it: no waiting then. */
+static int ask(struct view_engine *e, struct view_map *m, uint64_t index)
 {
 	int ret = -EAGAIN;
 
-	for (int turn = 0; ret == -EAGAIN && turn < TRANSIT_TURNS; turn++) {
+	for (int turn = 0; turn < TRANSIT_TURNS; turn++) {
 		ret = view_ask(m->set, m, index, true);
-		if (ret == -EAGAIN)
-			clo_relax();
+		if (ret != -EAGAIN || view_uffd_changing(e->uffd.fd))
+			break;
+		clo_relax();
 	}
 	return ret;
 }
@@ -107,12 +109,13 @@ static void serve(struct view_engine *e, uint8_t *addr)
 	uint8_t *at = addr - ((uintptr_t)addr & (unit - 1));
 	uint64_t index;
 	struct view_map *m = find_map(e->vh, addr, &index);
+	int ret;
 
 	if (m) {
 		/* Before asking: a show that comes after this makes the refusal void. */
 		uint64_t seq = clo_a64_get_sc(&m->set->show_seq);
-		int ret = ask(m, index);
 
+		ret = ask(e, m, index);
 		if (ret == 0)
 			clo_stat_add(&m->set->resolved_faults, 1);
 		else if (ret != -EAGAIN)

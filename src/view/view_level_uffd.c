@@ -99,7 +99,7 @@ static int uffd_install(struct view_map *m)
 			 view_sys_madvise(m->addr, bytes, MADV_DONTDUMP) != 0))
 		ret = clo_fail_errno(CLO_REASON_MAPPINGS, "madvise");
 	/* Refused where the kernel has no huge pages at all. */
-	(void)madvise(m->addr, bytes, MADV_NOHUGEPAGE);
+	(void)view_sys_madvise(m->addr, bytes, MADV_NOHUGEPAGE);
 	if (ret == 0)
 		ret = make_empty(m);
 	return ret == -EAGAIN || ret == -EBUSY ? unsafe() : ret;

@@ -10,9 +10,11 @@
  * the lock is held.
  *
  * What userfaultfd does is checked by the kernel at the very moment. Zapping is not: madvise() is
- * told an address. Between the look and the madvise() a thread can unmap a part; nothing else can
- * be there before the event is read unless another thread maps it there by address, or mremap()
- * moves memory onto the view. The kernel by itself chooses no address there: see view_reserve().
+ * told an address. So it is looked again afterwards: what has moved away in between has not been
+ * zapped, and is when the move is known. And between the look and the madvise() a thread can unmap
+ * a part; nothing else can be there before the event is read unless another thread maps it there by
+ * address, or mremap() moves memory onto the view. The kernel by itself chooses no address there:
+ * see view_reserve().
  */
 #include "view_internal.h"
 
@@ -207,14 +209,23 @@ int view_seg_each(struct view_map *m, struct clo_range x, uint64_t chunk, view_s
 	return first;
 }
 
+static bool is_changing(const struct view_map *m)
+{
+	return view_uffd_changing(view_engine_fd(m->set->vh));
+}
+
 int view_seg_zap(struct view_map *m, uint8_t *addr, struct clo_range r)
 {
 	int ret;
 
-	if (view_uffd_changing(view_engine_fd(m->set->vh)))
+	if (is_changing(m))
 		return -EAGAIN;
 	ret = view_zap(addr, view_bytes(r));
-	/* A part has been unmapped this moment: what is left is empty. */
+	/* What has been moved away between the look and the zap is mapped where it is now. The mark
+	 * of that stays while ours is held. */
+	if (is_changing(m))
+		return -EAGAIN;
+	/* Nothing is mapped there, and nothing has moved: it is empty. */
 	return ret == -ENOMEM ? 0 : ret;
 }
 
