@@ -83,6 +83,15 @@ static const struct break_text break_text[CLO_BREAK_COUNT] = {
 	[CLO_BREAK_WINDOW_DEAD] = { "window-dead",
 				    "fault: trust a frame of a window that has gone" },
 	[CLO_BREAK_TOUCH_WAIT] = { "touch-wait", "zap: do not wait for uses of the VMM's memory" },
+	[CLO_BREAK_VIEW_OPEN] = { "view-open", "host view: rights before it is registered" },
+	[CLO_BREAK_VIEW_MINOR] = { "view-minor", "host view: register for missing pages only" },
+	[CLO_BREAK_VIEW_LINK] = { "view-link", "host view: rights before the engine knows it" },
+	[CLO_BREAK_VIEW_DETACH] = { "view-detach", "host view: forget it before it is emptied" },
+	[CLO_BREAK_VIEW_REFUSE] = { "view-refuse", "host view: poison by an old answer" },
+	[CLO_BREAK_VIEW_WAKE] = { "view-wake", "host view: leave asleep who got no answer" },
+	[CLO_BREAK_VIEW_CUT] = { "view-cut", "host view: read events while addresses are used" },
+	[CLO_BREAK_VIEW_MARK] = { "view-mark",
+				  "host view: zap, and do not look whether it has moved" },
 	[CLO_BREAK_EVENT_LOOK] = { "event-look", "sleep: no look after the announcement" },
 };
 

@@ -273,13 +273,18 @@ void *clo_page_addr(const struct clo_pagedb *db, struct clo_pfn pfn)
 
 #ifdef CLO_SYNC_EXPLORE
 /* Old bytes show a leak (I3) where zeroes would hide it. */
-void clo_page_discard(struct clo_pagedb *db, struct clo_pfn pfn, uint64_t npages)
+static bool keeps_bytes(const struct clo_pagedb *db)
 {
-	(void)db;
-	(void)pfn;
-	(void)npages;
+	return db->kind == CLO_POOL_ANON;
 }
 #else
+static bool keeps_bytes(const struct clo_pagedb *db)
+{
+	(void)db;
+	return false;
+}
+#endif
+
 void clo_page_discard(struct clo_pagedb *db, struct clo_pfn pfn, uint64_t npages)
 {
 	uint64_t start = pfn.n;
@@ -290,7 +295,7 @@ void clo_page_discard(struct clo_pagedb *db, struct clo_pfn pfn, uint64_t npages
 		start = clo_align_up(start, HUGE_PAGES);
 		end = clo_align_down(end, HUGE_PAGES);
 	}
-	if (start >= end)
+	if (start >= end || keeps_bytes(db))
 		return;
 	cancel = clo_cancel_off();
 	/* A refusal only costs memory: the content is undefined either way. */
@@ -303,4 +308,3 @@ void clo_page_discard(struct clo_pagedb *db, struct clo_pfn pfn, uint64_t npages
 				(off_t)((end - start) << CLO_PAGE_SHIFT));
 	clo_cancel_restore(cancel);
 }
-#endif

@@ -2,8 +2,7 @@
 /*
  * view/view.c - hosts and sets, and the way to the level in force.
  *
- * The explorer library has the level SOFT only: what needs the MMU is in files that it does not
- * link.
+ * The explorer library has no level REMAP, and UFFD on a model of the kernel (view_fake.h).
  */
 #include "view_internal.h"
 
@@ -11,8 +10,8 @@
 
 static const struct view_ops *const ops_of[CLO_VIEW_LEVEL_COUNT] = {
 	[CLO_VIEW_SOFT] = &view_soft_ops,
-#ifndef CLO_SYNC_EXPLORE
 	[CLO_VIEW_UFFD] = &view_uffd_ops,
+#ifndef CLO_SYNC_EXPLORE
 	[CLO_VIEW_REMAP] = &view_remap_ops,
 #endif
 };

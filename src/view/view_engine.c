@@ -109,7 +109,7 @@ static void serve(struct view_engine *e, uint8_t *addr)
 	uint8_t *at = addr - ((uintptr_t)addr & (unit - 1));
 	uint64_t index;
 	struct view_map *m = find_map(e->vh, addr, &index);
-	int ret;
+	int ret = 0;
 
 	if (m) {
 		/* Before asking: a show that comes after this makes the refusal void. */
@@ -124,7 +124,8 @@ static void serve(struct view_engine *e, uint8_t *addr)
 	} else {
 		refuse_unknown(e, at, unit);
 	}
-	view_uffd_wake(e->uffd.fd, at, unit);
+	if (ret != -EAGAIN || !clo_broken(CLO_BREAK_VIEW_WAKE))
+		view_uffd_wake(e->uffd.fd, at, unit);
 }
 
 /*
@@ -163,11 +164,14 @@ static size_t read_batch(struct view_engine *e, struct uffd_msg *msg)
 {
 	struct clo_view_host *vh = e->vh;
 	size_t count;
-	ssize_t n;
+	ssize_t n = 0;
 
+	if (clo_broken(CLO_BREAK_VIEW_CUT))
+		n = view_sys_read(e->uffd.fd, msg, BATCH * sizeof(*msg));
 	clo_mutex_lock(&vh->lock);
 	clo_rwlock_wrlock(&vh->ours);
-	n = view_sys_read(e->uffd.fd, msg, BATCH * sizeof(*msg));
+	if (!clo_broken(CLO_BREAK_VIEW_CUT))
+		n = view_sys_read(e->uffd.fd, msg, BATCH * sizeof(*msg));
 	count = n > 0 ? (size_t)n / sizeof(*msg) : 0;
 	for (size_t i = 0; i < count; i++) {
 		if (msg[i].event == UFFD_EVENT_UNMAP)

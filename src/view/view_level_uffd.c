@@ -36,12 +36,13 @@ static int fd_of(const struct view_map *m)
 static int map_pieces(struct view_map *m)
 {
 	int fd = clo_pagedb_fd(m->set->vh->db);
+	int prot = clo_broken(CLO_BREAK_VIEW_OPEN) ? PROT_READ | PROT_WRITE : PROT_NONE;
 
 	for (size_t i = 0; i < m->piece_count; i++) {
 		const struct clo_view_piece *p = &m->pieces[i];
 		void *want = view_addr(m, p->r.start);
 
-		if (view_sys_mmap(want, view_bytes(p->r), PROT_NONE,
+		if (view_sys_mmap(want, view_bytes(p->r), prot,
 				  MAP_SHARED | MAP_FIXED | MAP_NORESERVE, fd,
 				  (off_t)(p->base.n * CLO_PAGE_SIZE)) == MAP_FAILED)
 			return clo_fail_errno(CLO_REASON_MAPPINGS, "mmap");
@@ -56,12 +57,14 @@ static int map_pieces(struct view_map *m)
  */
 static int claim(struct view_map *m)
 {
-	const uint64_t modes = UFFDIO_REGISTER_MODE_MISSING | UFFDIO_REGISTER_MODE_MINOR;
+	uint64_t modes = UFFDIO_REGISTER_MODE_MISSING | UFFDIO_REGISTER_MODE_MINOR;
 	int ret = 0;
 
 	/* The tail too, which needs no engine: to hear of what the VMM does to it. */
 	size_t bytes = view_bytes(view_all(m));
 
+	if (clo_broken(CLO_BREAK_VIEW_MINOR))
+		modes &= ~UFFDIO_REGISTER_MODE_MINOR;
 	if (m->set->vh->unit == 1)
 		ret = view_uffd_register(fd_of(m), m->addr, bytes, modes | UFFDIO_REGISTER_MODE_WP);
 	if (m->set->vh->unit != 1 || ret == -EINVAL)
@@ -294,7 +297,7 @@ void view_level_refuse(struct view_map *m, uint64_t index, uint64_t seq)
 
 	/* For writing: no show is in progress, and one that came after the question is seen. */
 	clo_rwlock_wrlock(&vs->lock);
-	if (clo_a64_get_sc(&vs->show_seq) == seq)
+	if (clo_a64_get_sc(&vs->show_seq) == seq || clo_broken(CLO_BREAK_VIEW_REFUSE))
 		(void)view_seg_each(m, unit, FILL_CHUNK, poison_at);
 	clo_rwlock_unlock(&vs->lock);
 }

@@ -252,9 +252,12 @@ int view_map_add(struct clo_view_set *vs, const struct clo_view_piece *pieces, s
 		free_map(m);
 		return ret;
 	}
-	link_map(m);
+	if (!clo_broken(CLO_BREAK_VIEW_LINK))
+		link_map(m);
 	if (vs->vh->ops->real->open)
 		ret = vs->vh->ops->real->open(m);
+	if (clo_broken(CLO_BREAK_VIEW_LINK))
+		link_map(m);
 	if (ret)
 		view_map_remove(m);
 	*out = m;

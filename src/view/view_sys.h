@@ -5,14 +5,38 @@
  * In the product each is the call itself. In the explorer library they are those of a small model
  * of the kernel (view_fake.h), where each is a scheduling point, or several. What is told nothing
  * of mappings (memfd_create, the device, /proc) is called as it is in both.
+ *
+ * Numbers that headers older than Linux 6.6 lack are given here; the kernel refuses what it does
+ * not know (UFFDIO_API: EINVAL), so nothing depends on the headers of the build machine.
  */
 #ifndef CLO_VIEW_VIEW_SYS_H
 #define CLO_VIEW_VIEW_SYS_H
 
+#include <linux/userfaultfd.h>
 #include <poll.h>
 #include <stdint.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/types.h>
+
+/* UFFDIO_POISON: since Linux 6.6. */
+struct view_poison {
+	struct uffdio_range range;
+	uint64_t mode;
+	int64_t updated;
+};
+#define VIEW_UFFDIO_POISON _IOWR(0xAA, 0x08, struct view_poison)
+
+/* PAGEMAP_SCAN: since Linux 6.7. */
+struct view_region {
+	uint64_t start, end, categories;
+};
+struct view_scan {
+	uint64_t size, flags, start, end, walk_end, vec, vec_len, max_pages, category_inverted,
+		category_mask, category_anyof_mask, return_mask;
+};
+#define VIEW_PAGEMAP_SCAN    _IOWR('f', 16, struct view_scan)
+#define VIEW_PAGE_IS_PRESENT (1ULL << 3)
 
 #ifdef CLO_SYNC_EXPLORE
 
@@ -32,7 +56,6 @@ int view_sys_random(uint64_t *value);
 #else
 
 #include <sys/eventfd.h>
-#include <sys/ioctl.h>
 #include <sys/random.h>
 #include <sys/syscall.h>
 #include <unistd.h>

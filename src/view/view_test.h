@@ -144,13 +144,27 @@ static inline void owner_free(struct owner *o, struct clo_range r)
 /* Punch hole: views first, then the frames. */
 static inline void owner_punch(struct owner *o, struct clo_range r)
 {
+	uint32_t *was = clo_alloc((size_t)clo_range_len(r) * sizeof(*was));
+
+	CHECK(was);
+	for (uint64_t i = r.start; i < r.end; i++)
+		was[i - r.start] = clo_a32_get(&o->attr[i]);
+	/* No touch brings a page back that is about to be freed. */
+	owner_set(o, r, OWNER_TRANSIT);
+	for (uint64_t i = r.start; i < r.end; i += 1ULL << o->folio) {
+		if (clo_page_lock(o->db, owner_pfn(o, i), NULL))
+			clo_page_unlock(o->db, owner_pfn(o, i));
+	}
 	clo_view_drop(o->vs, r);
 	owner_free(o, r);
+	for (uint64_t i = r.start; i < r.end; i++)
+		clo_a32_set_sc(&o->attr[i], was[i - r.start]);
+	clo_free(was);
 	CHECK_OK(clo_view_settle(o->vs, r));
 }
 
-static inline int owner_try_open(struct owner *o, enum clo_pool_kind kind,
-				 enum clo_view_level level, uint64_t npages)
+/* The pool and the file in it; then, on it, the host's views of it. */
+static inline int owner_try_pool(struct owner *o, enum clo_pool_kind kind, uint64_t npages)
 {
 	int ret;
 
@@ -160,17 +174,47 @@ static inline int owner_try_open(struct owner *o, enum clo_pool_kind kind,
 	ret = clo_pagedb_create(kind, npages, 4ULL << (o->order < 9 ? 9 : o->order), &o->db);
 	if (ret)
 		return ret;
-	ret = clo_view_host_create(o->db, level, &o->vh);
-	if (ret) {
-		clo_pagedb_destroy(o->db);
-		return ret;
-	}
 	CHECK_OK(clo_page_window_reserve(o->db, o->order, CLO_WINDOW_LAST, &o->base));
 	o->attr = clo_alloc_sparse((size_t)npages * sizeof(*o->attr));
 	o->locked = clo_alloc_sparse((size_t)npages * sizeof(*o->locked));
 	CHECK(o->attr && o->locked);
-	CHECK_OK(clo_view_set_create(o->vh, npages, owner_resolve, o, &o->vs));
 	return 0;
+}
+
+static inline void owner_close_pool(struct owner *o)
+{
+	clo_page_window_release(o->db, o->base, o->order);
+	clo_free_sparse(o->attr, (size_t)o->npages * sizeof(*o->attr));
+	clo_free_sparse(o->locked, (size_t)o->npages * sizeof(*o->locked));
+	clo_pagedb_destroy(o->db);
+}
+
+static inline int owner_try_views(struct owner *o, enum clo_view_level level)
+{
+	int ret = clo_view_host_create(o->db, level, &o->vh);
+
+	if (ret == 0)
+		CHECK_OK(clo_view_set_create(o->vh, o->npages, owner_resolve, o, &o->vs));
+	return ret;
+}
+
+static inline void owner_close_views(struct owner *o)
+{
+	clo_view_set_destroy(o->vs);
+	clo_view_host_destroy(o->vh);
+}
+
+static inline int owner_try_open(struct owner *o, enum clo_pool_kind kind,
+				 enum clo_view_level level, uint64_t npages)
+{
+	int ret = owner_try_pool(o, kind, npages);
+
+	if (ret)
+		return ret;
+	ret = owner_try_views(o, level);
+	if (ret)
+		owner_close_pool(o);
+	return ret;
 }
 
 static inline void owner_open_pool(struct owner *o, enum clo_pool_kind kind,
@@ -191,13 +235,9 @@ static inline void owner_open(struct owner *o, enum clo_view_level level, uint64
 
 static inline void owner_close(struct owner *o)
 {
-	clo_view_set_destroy(o->vs);
+	owner_close_views(o);
 	owner_free(o, clo_range(0, o->npages));
-	clo_page_window_release(o->db, o->base, o->order);
-	clo_free_sparse(o->attr, (size_t)o->npages * sizeof(*o->attr));
-	clo_free_sparse(o->locked, (size_t)o->npages * sizeof(*o->locked));
-	clo_view_host_destroy(o->vh);
-	clo_pagedb_destroy(o->db);
+	owner_close_pool(o);
 }
 
 /* The whole file, with what is private now hidden. */

@@ -1,9 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * view/view_uffd.c - the system calls on a userfaultfd, with their partial results made whole.
- *
- * Numbers that headers older than Linux 6.6 lack are given here; the kernel refuses what it does
- * not know (UFFDIO_API: EINVAL), so nothing depends on the headers of the build machine.
  */
 #include "view_internal.h"
 
@@ -23,25 +20,6 @@
 #ifndef MADV_DONTNEED_LOCKED
 #define MADV_DONTNEED_LOCKED 24
 #endif
-
-/* UFFDIO_POISON: since Linux 6.6. */
-struct view_poison {
-	struct uffdio_range range;
-	uint64_t mode;
-	int64_t updated;
-};
-#define VIEW_UFFDIO_POISON _IOWR(0xAA, 0x08, struct view_poison)
-
-/* PAGEMAP_SCAN: since Linux 6.7. */
-struct view_region {
-	uint64_t start, end, categories;
-};
-struct view_scan {
-	uint64_t size, flags, start, end, walk_end, vec, vec_len, max_pages, category_inverted,
-		category_mask, category_anyof_mask, return_mask;
-};
-#define VIEW_PAGEMAP_SCAN    _IOWR('f', 16, struct view_scan)
-#define VIEW_PAGE_IS_PRESENT (1ULL << 3)
 
 static int open_dev(void)
 {

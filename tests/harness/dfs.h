@@ -29,6 +29,9 @@ struct dfs {
 	void *arg;
 	int (*on_step)(void *arg, const struct clo_sched_step *step);
 	uint32_t bound;
+	/* Who is next when a thread cannot go on: any at no cost; or the next in turn, and every
+	 * other choice costs, so that threads which only wait for each other do not branch. */
+	bool in_turn;
 	uint64_t max_steps;
 	bool rcu_last;
 	bool self_wakes;
@@ -49,6 +52,16 @@ static inline uint32_t dfs_cost(const struct dfs_node *n, uint32_t taken)
 	return n->preemptions + ((taken > 0 && !n->free) || taken >= n->awake ? 1 : 0);
 }
 
+/* Of c->threads. */
+static inline uint32_t dfs_first(const struct dfs *d, const struct clo_sched_choice *c)
+{
+	uint32_t i = 0;
+
+	while (d->in_turn && i < c->count && c->threads[i] <= c->current)
+		i++;
+	return i % c->count;
+}
+
 static inline int dfs_choose(void *arg, const struct clo_sched_choice *c)
 {
 	struct dfs *d = arg;
@@ -56,14 +69,19 @@ static inline int dfs_choose(void *arg, const struct clo_sched_choice *c)
 
 	if (d->at == d->len) {
 		CHECK(d->len < DFS_DEPTH && c->count <= DFS_THREADS);
-		*n = (struct dfs_node){ .free = !c->current_can_run || c->current_yields };
+		*n = (struct dfs_node){
+			.free = !d->in_turn && (!c->current_can_run || c->current_yields),
+		};
 		n->preemptions = d->at ? dfs_cost(n - 1, (n - 1)->taken) : 0;
 		/* A spinner goes last. */
 		if (c->current_can_run && !c->current_yields)
 			n->option[n->count++] = c->current;
-		for (uint32_t i = 0; i < c->count; i++)
-			if (!c->current_can_run || c->threads[i] != c->current)
-				n->option[n->count++] = c->threads[i];
+		for (uint32_t i = 0, first = dfs_first(d, c); i < c->count; i++) {
+			uint32_t t = c->threads[(first + i) % c->count];
+
+			if (!c->current_can_run || t != c->current)
+				n->option[n->count++] = t;
+		}
 		if (c->current_can_run && c->current_yields)
 			n->option[n->count++] = c->current;
 		n->awake = n->count;
