@@ -23,11 +23,12 @@ CLO_API int clo_vm_set_attributes(struct clo_vm *vm, uint64_t gpa, uint64_t byte
 /*
  * KVM_SET_MEMORY_ATTRIBUTES2 on the guest_memfd (CLO_ATTR_OWNER_GMEM) of [off, off + bytes): in
  * place, all or nothing; tells no DMA listener. attributes: 0 or CLO_ATTR_PRIVATE. error_offset
- * (may be NULL): on -EAGAIN and -ENOMEM the first page in the way. Waits for conversions and
- * holes in the range, not for pins.
+ * (may be NULL): on -EAGAIN, -EBUSY and -ENOMEM the first page in the way. Waits for conversions
+ * and holes in the range, not for pins.
  * -ENOTTY: owner is the VM. -EINVAL: attributes other than PRIVATE; no private memory; bytes 0,
- * unaligned, beyond the file. -EAGAIN: to private, a pinned page. -ENOMEM, also at the limit of
- * VMAs (view level REMAP). On failure stage-2 leaves may have to be faulted in again.
+ * unaligned, beyond the file. -EAGAIN: to private, a pinned page. -EBUSY: to private, the program
+ * has moved a mapping of the page by mremap(2) (view level REMAP). -ENOMEM, also at the limit of
+ * VMAs (REMAP). On failure stage-2 leaves may have to be faulted in again.
  */
 CLO_API int clo_gmem_set_attributes(struct clo_gmem *gmem, uint64_t off, uint64_t bytes,
 				    uint64_t attributes, uint64_t *error_offset) CLO_CHECKED;
@@ -77,9 +78,9 @@ struct clo_convert {
  * c is written on failure only.
  * -E2BIG, -EINVAL: size. -EINVAL: flags, alignment, empty, wrap, no private memory; memslots show
  * two parts of one huge page that do not touch: convert them one at a time. -ENOENT: to private,
- * and some page has no guest_memfd memslot. -EAGAIN: pinned. -ENOMEM. -EHWPOISON, if a listener is
- * to be told of it. Else what a listener returned. On failure stage-2 leaves may have to fault in
- * again.
+ * and some page has no guest_memfd memslot. -EAGAIN: pinned. -EBUSY: a mapping was moved, as
+ * clo_gmem_set_attributes(). -ENOMEM. -EHWPOISON, if a listener is to be told of it. Else what a
+ * listener returned. On failure stage-2 leaves may have to fault in again.
  */
 CLO_API int clo_vm_convert(struct clo_vm *vm, struct clo_convert *c) CLO_CHECKED;
 

@@ -62,9 +62,17 @@ CLO_API int clo_gmem_fallocate(struct clo_gmem *gmem, int mode, int64_t off,
  * on load or store and EFAULT in a system call; a child of fork() does not have it. shared: false
  * stands for MAP_PRIVATE. Waits for conversions in the range.
  *
- * At level UFFD the program may unmap parts by munmap(2), map its own memory there, and move parts
- * by mremap(2): what is gone is no longer touched, what was moved stays protected. At level REMAP
- * it must not: nobody tells the library. At no level are MADV_REMOVE (destroys bytes, a guest's
+ * The program may unmap parts by munmap(2) and map its own memory there: what is gone is no longer
+ * touched. At level UFFD it may move parts by mremap(2) too: what was moved stays protected. Level
+ * REMAP asks the kernel what is there each time before it puts something over an address, and
+ * does not see
+ * - another thread that changes the mapping in the moment between the answer and its use;
+ * - anything where the kernel cannot be asked (before Linux 6.11, no /proc): the program must not
+ *   unmap parts there;
+ * - where mremap(2) has put pages: what was moved keeps its shared pages from becoming private
+ *   (-EBUSY) until it is unmapped or back in its place, but holes do not reach it; a copy (old size
+ *   0) and what a part grew by show pages that become private.
+ * At no level are MADV_REMOVE (destroys bytes, a guest's
  * private ones too, unseen) and MADV_DOFORK (a child reads private pages) of the mapping stopped.
  * The checks in order: -EINVAL: len 0, off unaligned. -ENOMEM: len is more than an address space,
  * or wraps when it is rounded. -EOVERFLOW: off + len is past the largest offset. -ENODEV: no MMAP

@@ -64,6 +64,8 @@ static const struct break_text break_text[CLO_BREAK_COUNT] = {
 	[CLO_BREAK_PAGE_RMAP] = { "page-rmap", "map: let a frame have two guests or two gfns" },
 	[CLO_BREAK_PIN_CHECK] = { "pin-check", "conversion: convert pages that are pinned" },
 	[CLO_BREAK_VIEW_ZAP] = { "view-zap", "conversion: leave the host view mapped" },
+	[CLO_BREAK_VIEW_OWNED] = { "view-owned",
+				   "host view REMAP: map over what the VMM has put there" },
 	[CLO_BREAK_ZERO] = { "zero", "allocation, conversion: do not zero what must be zeroed" },
 	[CLO_BREAK_FREE_BEFORE_ZAP] = { "free-before-zap",
 					"punch hole: free frames that are still mapped" },

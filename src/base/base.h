@@ -193,6 +193,7 @@ enum clo_break {
 	CLO_BREAK_PAGE_RMAP,       /* map: do not claim the frame for one guest and gfn (I1) */
 	CLO_BREAK_PIN_CHECK,       /* conversion: ignore pins (I2) */
 	CLO_BREAK_VIEW_ZAP,        /* conversion: leave the host view mapped (I2) */
+	CLO_BREAK_VIEW_OWNED,      /* REMAP: take all of a mapping for ours (I2) */
 	CLO_BREAK_ZERO,            /* allocation, conversion: do not zero (I3) */
 	CLO_BREAK_FREE_BEFORE_ZAP, /* punch hole: free frames before the zap (I5, I3) */
 	CLO_BREAK_UNDO,            /* conversion: skip the roll-back of a failed step (I6) */

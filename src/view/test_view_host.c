@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* view/test_view_host.c - what the host permits, and which level follows. */
+#include "view_internal.h"
 #include "view_test.h"
 
 #include <linux/filter.h>
 #include <linux/seccomp.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -120,5 +122,30 @@ TEST(user_mode_only)
 	CHECK_OK(clo_view_access(o.vs, PAGE + 5, &byte, 1, true));
 	CHECK_EQ(v[PAGE + 5], 0x77);
 	CHECK_ERR(clo_view_access(o.vs, 3 * PAGE, &byte, 1, false), -EFAULT);
+	owner_close(&o);
+}
+
+/* Where a part was moved to, hide does not reach; nothing has changed when it says so. */
+TEST(remap_hide_moved)
+{
+	struct owner o;
+	uint8_t *v, *to;
+
+	owner_open(&o, CLO_VIEW_REMAP, 8);
+	if (o.vh->maps_fd < 0)
+		SKIP("this kernel does not tell what is mapped at an address");
+	v = owner_map(&o);
+	touch_init();
+	for (uint64_t i = 0; i < 8; i++)
+		v[i * PAGE] = (uint8_t)i;
+	to = mremap(v + 4 * PAGE, PAGE, 2 * PAGE, MREMAP_MAYMOVE);
+	CHECK(to != MAP_FAILED && to != v + 4 * PAGE);
+	CHECK_ERR(clo_view_hide(o.vs, clo_range(0, 8)), -EBUSY);
+	for (uint64_t i = 0; i < 8; i++)
+		CHECK_EQ(i == 4 ? *to : v[i * PAGE], i);
+	CHECK_OK(owner_convert(&o, clo_range(0, 4), true));
+	CHECK_EQ(munmap(to, 2 * PAGE), 0);
+	CHECK_OK(owner_convert(&o, clo_range(0, 8), true));
+	CHECK_EQ(touch_load(v + 3 * PAGE), -1);
 	owner_close(&o);
 }

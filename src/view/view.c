@@ -65,6 +65,7 @@ int clo_view_host_create(struct clo_pagedb *db, enum clo_view_level level,
 	vh->db = db;
 	vh->unit = clo_pagedb_kind(db) == CLO_POOL_HUGETLB ? VIEW_HUGE_PAGES : 1;
 	vh->empty_fd = -1;
+	vh->maps_fd = -1;
 	clo_mutex_init(&vh->lock, CLO_RANK_VIEW, "view host");
 	clo_cond_init(&vh->idle);
 	clo_rwlock_init(&vh->ours, CLO_RANK_LEAF, "view addresses");

@@ -109,7 +109,8 @@ int clo_view_unmap(struct clo_view_set *vs, void *addr, uint64_t npages,
 /*
  * Hide: after return no load, store or system call through any view of this set reaches a page of
  * @r. Every folio in @r is locked by the caller and none can appear (so that no grant runs).
- * -ENOMEM (REMAP: VMA limit): pages are as before.
+ * -ENOMEM (REMAP: VMA limit), -EBUSY (REMAP: the VMM has moved a part that shows pages of @r):
+ * pages are as before.
  */
 int clo_view_hide(struct clo_view_set *vs, struct clo_range r) CLO_MUST_USE;
 /*

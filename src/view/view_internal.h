@@ -57,6 +57,12 @@ extern const struct view_ops view_remap_ops; /* threads only */
 
 struct view_engine; /* view_engine.c */
 
+/* How the kernel names a file that is mapped. */
+struct view_file {
+	uint64_t inode;
+	uint32_t dev_major, dev_minor;
+};
+
 struct clo_view_host {
 	struct clo_pagedb *db;
 	enum clo_view_level level;
@@ -65,7 +71,9 @@ struct clo_view_host {
 	int empty_fd;  /* what pages beyond the end, and at level REMAP private ones, map */
 	struct clo_mutex spare_lock; /* rank LEAF */
 	void *spare;                 /* REMAP [spare_lock]: a VMA in reserve */
-	struct view_engine *engine;  /* UFFD */
+	int maps_fd;                 /* REMAP: /proc/self/maps, -1: cannot be asked */
+	struct view_file pool_file, empty_file;
+	struct view_engine *engine; /* UFFD */
 	/* Rank VIEW, never together with a set's: maps, and dying, refs of each. */
 	struct clo_mutex lock;
 	struct clo_cond idle;   /* refs of a mapping came to 0 */
@@ -197,6 +205,16 @@ int view_ask(struct clo_view_set *vs, struct view_map *m, uint64_t index, bool o
 int view_empty_open(struct clo_view_host *vh);
 void view_empty_close(struct clo_view_host *vh);
 int view_tail_map(struct view_map *m);
+
+/* view_owned.c */
+void view_owned_open(struct clo_view_host *vh);
+void view_owned_close(struct clo_view_host *vh);
+/* The longest run of pages from x.start, at most to x.end, that are all ours at their address, or
+ * all not; the tail counts too. */
+struct clo_range view_owned_run(const struct view_map *m, struct clo_range x, bool *ours);
+/* Does this process have a page of @x in a mapping that is not where the set has it? With the set's
+ * lock; looks at all file mappings. */
+bool view_owned_elsewhere(const struct view_map *m, struct clo_range x);
 
 /* A clo_view_grant_fn and what it is called with: maps what is granted, as view_ask() says. */
 struct view_ask {

@@ -144,8 +144,28 @@ static int map_shown(struct view_map *m, struct clo_range x)
 	return 0;
 }
 
-/* Map the pool at @x, or leave it hidden and wanted. */
-static int try_show(struct view_map *m, struct clo_range x)
+/* @fn for each run of @x that is still ours; the first error ends it. What is not is nobody's. */
+typedef int (*run_fn)(struct view_map *m, struct clo_range run);
+static int each_owned(struct view_map *m, struct clo_range x, run_fn fn)
+{
+	int ret = 0;
+
+	while (x.start < x.end && ret == 0) {
+		bool ours;
+		struct clo_range run = view_owned_run(m, x, &ours);
+
+		if (ours) {
+			ret = fn(m, run);
+		} else {
+			mark(m, m->shown, run, false);
+			mark(m, m->want, run, false);
+		}
+		x.start = run.end;
+	}
+	return ret;
+}
+
+static int show_run(struct view_map *m, struct clo_range x)
 {
 	int ret = map_shown(m, x);
 
@@ -156,6 +176,18 @@ static int try_show(struct view_map *m, struct clo_range x)
 	mark(m, m->shown, x, ret == 0);
 	mark(m, m->want, x, ret != 0);
 	return ret;
+}
+
+/* Map the pool at @x, or leave it hidden and wanted. */
+static int try_show(struct view_map *m, struct clo_range x)
+{
+	return each_owned(m, x, show_run);
+}
+
+static int want_run(struct view_map *m, struct clo_range x)
+{
+	mark(m, m->want, x, true);
+	return 0;
 }
 
 static int remap_install(struct view_map *m)
@@ -171,9 +203,33 @@ static int remap_install(struct view_map *m)
 	return map_hidden(m, m->r, false);
 }
 
-static int remap_hide(struct view_map *m, struct clo_range x)
+static int hide_run(struct view_map *m, struct clo_range x)
 {
 	return map_hidden(m, x, false);
+}
+
+static void remap_hide_undo(struct view_map *m, struct clo_range x);
+
+/*
+ * A part that is not in its place any more was unmapped, which is the VMM's right, or moved, and
+ * then its pages can be touched where they are now. Only in this case it is worth a look at all
+ * mappings of the process. What is moved would have to be followed for ever: it is refused instead,
+ * before anything has changed.
+ */
+static int remap_hide(struct view_map *m, struct clo_range x)
+{
+	bool ours;
+	struct clo_range run = view_owned_run(m, x, &ours);
+	int ret;
+
+	if (ours && run.end == x.end)
+		return hide_run(m, x);
+	if (view_owned_elsewhere(m, x))
+		return -EBUSY;
+	ret = each_owned(m, x, hide_run);
+	if (ret)
+		remap_hide_undo(m, x);
+	return ret;
 }
 
 static void remap_hide_commit(struct view_map *m, struct clo_range x)
@@ -199,10 +255,8 @@ static int remap_show(struct view_map *m, struct clo_range x)
 		bool content;
 		struct clo_range run = view_content_run(m, at, x.end, &content);
 
-		if (content)
-			(void)try_show(m, run); /* counted */
-		else
-			mark(m, m->want, run, true);
+		/* A failure is counted. */
+		(void)each_owned(m, run, content ? show_run : want_run);
 		at = run.end;
 	}
 	return 0;
@@ -219,13 +273,17 @@ static struct clo_range whole_runs(const struct view_map *m, struct clo_range x)
 	return clo_range(m->r.start + start, m->r.start + end);
 }
 
-static int remap_drop(struct view_map *m, struct clo_range x)
+static int drop_run(struct view_map *m, struct clo_range x)
 {
 	if (map_hidden(m, x, false) != 0) {
-		x = whole_runs(m, x);
+		struct clo_range wide = whole_runs(m, x);
+		bool whole;
+
+		if (view_owned_run(m, wide, &whole).end == wide.end && whole)
+			x = wide;
 		clo_stat_add(&m->set->stuck_pages, clo_range_len(x));
 		/* Somebody took the spare VMA: out of reach all the same, by SIGSEGV. */
-		if (map_hidden(m, x, true) != 0)
+		if (map_hidden(m, x, whole) != 0)
 			(void)mprotect(view_addr(m, x.start), view_bytes(x), PROT_NONE);
 	}
 	for (struct clo_range rest = x; rest.start < rest.end;) {
@@ -238,9 +296,21 @@ static int remap_drop(struct view_map *m, struct clo_range x)
 	return 0;
 }
 
+static int remap_drop(struct view_map *m, struct clo_range x)
+{
+	return each_owned(m, x, drop_run);
+}
+
 static int remap_detach(struct view_map *m, struct view_seg **out)
 {
-	(void)munmap(m->addr, view_bytes(view_all(m)));
+	for (struct clo_range x = view_all(m); x.start < x.end;) {
+		bool ours;
+		struct clo_range run = view_owned_run(m, x, &ours);
+
+		if (ours)
+			(void)munmap(view_addr(m, run.start), view_bytes(run));
+		x.start = run.end;
+	}
 	*out = NULL;
 	return 0;
 }
@@ -317,6 +387,7 @@ static int remap_host_init(struct clo_view_host *vh)
 		return ret;
 	clo_mutex_init(&vh->spare_lock, CLO_RANK_LEAF, "view spare");
 	vh->spare = map_spare(vh);
+	view_owned_open(vh);
 	return 0;
 }
 
@@ -325,6 +396,7 @@ static void remap_host_fini(struct clo_view_host *vh)
 	if (vh->spare)
 		(void)munmap(vh->spare, (size_t)CLO_PAGE_SIZE);
 	clo_mutex_destroy(&vh->spare_lock);
+	view_owned_close(vh);
 	view_empty_close(vh);
 }
 

@@ -7,6 +7,8 @@
 #include "harness/engine.h"
 #include "harness/touch.h"
 
+#include <fcntl.h>
+#include <sys/ioctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -20,6 +22,18 @@ struct scene {
 	uint8_t *v;
 };
 
+/* PROCMAP_QUERY, as Linux 6.11 has it: the struct is 13 words. */
+static bool kernel_can_be_asked(void)
+{
+	uint64_t q[13] = { sizeof(q), 1 << 4 };
+	int fd = open("/proc/self/maps", O_RDONLY | O_CLOEXEC);
+	bool yes = fd >= 0 && ioctl(fd, _IOWR('f', 17, uint64_t[13]), q) == 0;
+
+	if (fd >= 0)
+		close(fd);
+	return yes;
+}
+
 static void scene_open(struct scene *s, uint32_t level)
 {
 	struct clo_host_config hc = { .size = sizeof(hc), .view = level, .mem_bytes = 1 << 20 };
@@ -30,6 +44,8 @@ static void scene_open(struct scene *s, uint32_t level)
 	if (ret == -EPERM || ret == -ENOSYS)
 		SKIP("this level of host view is not permitted here");
 	CHECK_OK(ret);
+	if (level == CLO_HOST_VIEW_REMAP && !kernel_can_be_asked())
+		SKIP("this kernel does not tell what is mapped at an address");
 	CHECK_OK(clo_host_destroy(probe));
 	touch_init();
 	CHECK(signal(SIGSEGV, touch_died) != SIG_ERR);
@@ -161,14 +177,26 @@ TEST(uffd_own_memory_mapped_over)
 {
 	take_part(CLO_HOST_VIEW_UFFD, GAP_MAPPED_OVER);
 }
+TEST(remap_gap)
+{
+	take_part(CLO_HOST_VIEW_REMAP, GAP_LEFT);
+}
+TEST(remap_gap_with_own_memory)
+{
+	take_part(CLO_HOST_VIEW_REMAP, GAP_MAPPED);
+}
+TEST(remap_own_memory_mapped_over)
+{
+	take_part(CLO_HOST_VIEW_REMAP, GAP_MAPPED_OVER);
+}
 
 /* All of it, an end of it; and twice the same place. */
-TEST(uffd_all_gone)
+static void all_gone(uint32_t level)
 {
 	struct scene s;
 	void *addr;
 
-	scene_open(&s, CLO_HOST_VIEW_UFFD);
+	scene_open(&s, level);
 	CHECK_EQ(munmap(s.v, PAGES * E_PAGE), 0);
 	map_own(s.v, PAGES, EMPTY);
 	use_file(&s);
@@ -180,13 +208,21 @@ TEST(uffd_all_gone)
 	check_own(s.v, PAGES);
 	eng_close(&s.e);
 }
+TEST(uffd_all_gone)
+{
+	all_gone(CLO_HOST_VIEW_UFFD);
+}
+TEST(remap_all_gone)
+{
+	all_gone(CLO_HOST_VIEW_REMAP);
+}
 
 /* A file that is closed while parts are gone leaves the VMM's memory alone. */
-TEST(uffd_close_with_gap)
+static void close_with_gap(uint32_t level)
 {
 	struct scene s;
 
-	scene_open(&s, CLO_HOST_VIEW_UFFD);
+	scene_open(&s, level);
 	CHECK_EQ(munmap(s.v, E_PAGE), 0);
 	CHECK_EQ(munmap(s.v + 9 * E_PAGE, 7 * E_PAGE), 0);
 	map_own(s.v, 1, EMPTY);
@@ -196,6 +232,72 @@ TEST(uffd_close_with_gap)
 	check_own(s.v + 12 * E_PAGE, 2);
 	CHECK_EQ(touch_load(s.v + 2 * E_PAGE), -1);
 	eng_close(&s.e);
+}
+TEST(uffd_close_with_gap)
+{
+	close_with_gap(CLO_HOST_VIEW_UFFD);
+}
+TEST(remap_close_with_gap)
+{
+	close_with_gap(CLO_HOST_VIEW_REMAP);
+}
+
+/* Without the question to the kernel all of this is seen to go wrong. */
+TEST(remap_break_owned)
+{
+	struct scene s;
+
+	scene_open(&s, CLO_HOST_VIEW_REMAP);
+	map_own(s.v + 4 * E_PAGE, 3, MAP_FIXED);
+	clo_break_set(CLO_BREAK_VIEW_OWNED, true);
+	make_secret(&s, 5);
+	clo_break_set(CLO_BREAK_VIEW_OWNED, false);
+	CHECK_EQ(touch_load(s.v + 4 * E_PAGE), OWN);
+	CHECK_EQ(touch_load(s.v + 5 * E_PAGE), -1);
+	scene_close(&s);
+}
+
+/* Level REMAP does not follow what was moved: its shared pages cannot become private. */
+TEST(remap_moved)
+{
+	struct clo_convert c = eng_range(5, 1, CLO_CONVERT_TO_PRIVATE);
+	uint8_t *old, *to;
+	uint64_t err_off;
+	struct scene s;
+
+	scene_open(&s, CLO_HOST_VIEW_REMAP);
+	to = mmap(NULL, 8 * E_PAGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	CHECK(to != MAP_FAILED);
+	old = s.v + 4 * E_PAGE;
+	make_secret(&s, 6);
+	CHECK(mremap(old, 3 * E_PAGE, 3 * E_PAGE, MREMAP_MAYMOVE | MREMAP_FIXED, to) == to);
+	map_own(old, 3, EMPTY);
+	for (unsigned i = 0; i < 2; i++) {
+		CHECK_ERR(clo_vm_convert(s.e.vm, &c), -EBUSY);
+		CHECK_ERR(clo_gmem_set_attributes(s.e.gmem, 5 * E_PAGE, E_PAGE, CLO_ATTR_PRIVATE,
+						  &err_off),
+			  -EBUSY);
+		CHECK_EQ(err_off, 5 * E_PAGE);
+		CHECK_ERR(eng_convert(&s.e, 0, PAGES, CLO_CONVERT_TO_PRIVATE), -EBUSY);
+		CHECK(!eng_is_private(&s.e, 0) && !eng_is_private(&s.e, 5));
+		CHECK_EQ(touch_load(s.v), 0);
+		CHECK_EQ(touch_load(to + E_PAGE), 5);
+	}
+	/* What was private went there hidden; elsewhere there is nothing to refuse. */
+	CHECK_EQ(touch_load(to + 2 * E_PAGE), -1);
+	make_secret(&s, 7);
+	/* Back in its place, or gone, it stops nothing. */
+	CHECK_EQ(munmap(old, 3 * E_PAGE), 0);
+	CHECK(mremap(to, E_PAGE, E_PAGE, MREMAP_MAYMOVE | MREMAP_FIXED, old) == old);
+	make_secret(&s, 4);
+	CHECK_EQ(touch_load(old), -1);
+	CHECK_ERR(clo_vm_convert(s.e.vm, &c), -EBUSY);
+	CHECK_EQ(munmap(to, 3 * E_PAGE), 0);
+	make_secret(&s, 5);
+	CHECK_OK(eng_convert(&s.e, 0, PAGES, 0));
+	CHECK_EQ(touch_load(old), SECRET);
+	use_file(&s);
+	scene_close(&s);
 }
 
 /* A part that was moved shows the same pages, and is hidden with them. */
