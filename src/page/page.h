@@ -44,7 +44,7 @@ enum clo_frame_op {
 	CLO_FRAME_ALLOC_PRIVATE,
 	CLO_FRAME_MAKE_PRIVATE, /* needs pins == 0 */
 	CLO_FRAME_MAKE_SHARED,
-	CLO_FRAME_FREE_OP, /* needs pins == 0 and no rmap */
+	CLO_FRAME_FREE_OP, /* needs pins == 0, no rmap, not PREPARED */
 	CLO_FRAME_LEAK,    /* FREE what has no pin */
 	CLO_FRAME_OP_COUNT
 };
@@ -55,6 +55,9 @@ const char *clo_frame_state_name(enum clo_frame_state s);
 const char *clo_frame_op_name(enum clo_frame_op op);
 
 /* Flag bits in clo_frame_info.flags. */
+#define CLO_FRAME_PREPARED                                                                         \
+	(1U << 3)                    /* PRIVATE, and the trust model was told so: this frame only  \
+				      */
 #define CLO_FRAME_LOCKED   (1U << 4) /* folio lock */
 #define CLO_FRAME_UPTODATE (1U << 5) /* zeroed and prepared for either use (mail 4) */
 #define CLO_FRAME_NODIRECT (1U << 6) /* removed from the host's direct map */
@@ -62,7 +65,7 @@ const char *clo_frame_op_name(enum clo_frame_op op);
 
 /* 16 bytes a frame. Fields are private to module page; read through clo_frame_get(). */
 struct clo_frame {
-	struct clo_a64 word; /* state:4 flags:4 order:8 owner:16 pins:32, from bit 0 */
+	struct clo_a64 word; /* state:3 flags:5 order:8 owner:16 pins:32, from bit 0 */
 	struct clo_a64 rmap; /* 0, or the leaf that maps it: valid:1 level:2 owner:16 gfn:45 */
 };
 
@@ -167,12 +170,12 @@ void clo_page_unlock(struct clo_pagedb *db, struct clo_pfn head);
 
 /*
  * One step of clo_frame_next for a whole folio. -EPERM no such step; -EBUSY pinned (MAKE_PRIVATE,
- * FREE) or still mapped by rmap (FREE). On failure nothing has changed. FREE and LEAK drop the
- * lock; FREE uncharges and clears all flags (a frame with a memory error comes back as another
- * page). LEAK: what is pinned (or mapped by rmap, against all rules) becomes LEAKED, each frame for
- * itself, with owner and pins, and FREE with its last pin; what is not is FREE at once, and the
- * result is the number of these. Content is not touched. CLO_BREAK_PIN_CHECK: MAKE_PRIVATE ignores
- * pins.
+ * FREE), or still mapped by rmap or PREPARED (FREE). On failure nothing has changed. FREE and LEAK
+ * drop the lock; FREE uncharges and clears all flags (a frame with a memory error comes back as
+ * another page). LEAK: what is pinned (or, against all rules, mapped by rmap or PREPARED) becomes
+ * LEAKED, each frame for itself, with owner and pins, and FREE with its last pin; what is not is
+ * FREE at once, and the result is the number of these. Content is not touched. CLO_BREAK_PIN_CHECK:
+ * MAKE_PRIVATE ignores pins.
  */
 int clo_page_step(struct clo_pagedb *db, struct clo_pfn head, enum clo_frame_op op) CLO_MUST_USE;
 /* Sum of pins over the folio, and the first pinned frame in *first (may be NULL). */
@@ -180,6 +183,12 @@ uint64_t clo_page_pins(const struct clo_pagedb *db, struct clo_pfn head, struct 
 void clo_page_set_uptodate(struct clo_pagedb *db, struct clo_pfn head, bool on);
 void clo_page_set_direct(struct clo_pagedb *db, struct clo_pfn head, bool in_direct_map);
 void clo_page_set_poison(struct clo_pagedb *db, struct clo_pfn pfn, bool on); /* this frame only */
+/*
+ * Some frames of the folio are given to the guest by the trust model. take: the first run of such
+ * frames in @pfns is in *@run, and they are so no more; false: there is none.
+ */
+void clo_page_set_prepared(struct clo_pagedb *db, struct clo_range pfns);
+bool clo_page_take_prepared(struct clo_pagedb *db, struct clo_range pfns, struct clo_range *run);
 /* memset 0 over the folio's content (a scheduling point each page in the explorer). */
 void clo_page_zero(struct clo_pagedb *db, struct clo_pfn head);
 void clo_page_zero_one(struct clo_pagedb *db, struct clo_pfn pfn); /* this frame only */
@@ -191,14 +200,15 @@ void clo_page_zero_one(struct clo_pagedb *db, struct clo_pfn pfn); /* this frame
 void clo_page_discard(struct clo_pagedb *db, struct clo_pfn pfn, uint64_t npages);
 /*
  * Split a large folio into order-0 folios; state, owner, uptodate, direct bit and poison are
- * inherited. Every new folio is returned LOCKED; unlock each. -EBUSY when mapped by rmap (zap
- * first).
+ * inherited, and PREPARED stays where it is. Every new folio is returned LOCKED; unlock each.
+ * -EBUSY when mapped by rmap (zap first).
  */
 int clo_page_split(struct clo_pagedb *db, struct clo_pfn head) CLO_MUST_USE;
 /*
  * Merge 2^order order-0 (or smaller) folios from @head, all locked by the caller, one owner and
  * state, no pins, no rmap, into one folio whose head stays locked (the other locks are gone).
- * uptodate of the result = all were up to date (the caller zeroes the parts that are not before).
+ * uptodate of the result = all were up to date (the caller zeroes the parts that are not before);
+ * PREPARED stays where it is.
  * -EINVAL mixed state, owner, direct bit or poison, a folio that is not locked, FREE or not
  * smaller; -EBUSY pins or rmap. On failure nothing changed.
  */

@@ -170,6 +170,11 @@ static int merge_check(const struct clo_pagedb *db, struct clo_pfn head, unsigne
 	return 0;
 }
 
+static uint64_t prepared(const struct clo_pagedb *db, uint64_t n)
+{
+	return clo_a64_get(word_at(db, n)) & CLO_FRAME_PREPARED;
+}
+
 int clo_page_merge(struct clo_pagedb *db, struct clo_pfn head, unsigned order)
 {
 	uint64_t word = 0;
@@ -183,8 +188,8 @@ int clo_page_merge(struct clo_pagedb *db, struct clo_pfn head, unsigned order)
 		return ret;
 	word |= (uint64_t)order << WORD_ORDER_SHIFT;
 	/* No pins, and none can come: plain stores. */
-	clo_a64_set(word_at(db, head.n), word | CLO_FRAME_LOCKED);
+	clo_a64_set(word_at(db, head.n), word | prepared(db, head.n) | CLO_FRAME_LOCKED);
 	for (uint64_t i = 1ULL << order; i-- > 1;)
-		clo_a64_set(word_at(db, head.n + i), word);
+		clo_a64_set(word_at(db, head.n + i), word | prepared(db, head.n + i));
 	return 0;
 }

@@ -143,6 +143,16 @@ uint64_t clo_page_pins(const struct clo_pagedb *db, struct clo_pfn head, struct 
 	return sum;
 }
 
+/* The trust model gives such a frame to the guest still: nobody else may have it. */
+static bool any_prepared(const struct clo_pagedb *db, struct clo_pfn pfn, uint64_t n)
+{
+	for (uint64_t i = 0; i < n; i++) {
+		if (clo_a64_get(&page_frame(db, clo_pfn(pfn.n + i))->word) & CLO_FRAME_PREPARED)
+			return true;
+	}
+	return false;
+}
+
 static int step_refused(const struct clo_pagedb *db, struct clo_pfn head, unsigned order,
 			enum clo_frame_op op)
 {
@@ -151,7 +161,8 @@ static int step_refused(const struct clo_pagedb *db, struct clo_pfn head, unsign
 
 	if (unpinned && clo_page_pins(db, head, NULL))
 		return -EBUSY;
-	if (op == CLO_FRAME_FREE_OP && page_any_rmap(db, head, 1ULL << order))
+	if (op == CLO_FRAME_FREE_OP &&
+	    (page_any_rmap(db, head, 1ULL << order) || any_prepared(db, head, 1ULL << order)))
 		return -EBUSY;
 	return 0;
 }
@@ -178,7 +189,8 @@ static int lost_no_more(struct clo_pagedb *db, struct clo_pfn pfn, uint64_t w)
 }
 
 /*
- * What somebody's DMA (or, against all rules, a leaf) still reaches is LEAKED, each frame for
+ * What somebody's DMA (or, against all rules, a leaf or the trust model's table) still reaches is
+ * LEAKED, each frame for
  * itself, until the last pin goes; the rest is FREE. Pins fall meanwhile, so one compare-and-swap
  * decides between the two: a pin that goes after it finds the frame LEAKED and frees it.
  */
@@ -187,7 +199,7 @@ static int leak_frame(struct clo_pagedb *db, struct clo_pfn pfn)
 	struct clo_a64 *word = &page_frame(db, pfn)->word;
 	uint64_t w = clo_a64_get(word);
 	uint64_t old = w;
-	bool mapped = page_any_rmap(db, pfn, 1);
+	bool mapped = page_any_rmap(db, pfn, 1) || (w & CLO_FRAME_PREPARED);
 	uint64_t to;
 
 	do {
@@ -272,6 +284,25 @@ void clo_page_set_poison(struct clo_pagedb *db, struct clo_pfn pfn, bool on)
 		clo_a64_and(word, ~(uint64_t)CLO_FRAME_POISON);
 }
 
+void clo_page_set_prepared(struct clo_pagedb *db, struct clo_range pfns)
+{
+	for (uint64_t n = pfns.start; n < pfns.end; n++)
+		clo_a64_or(&page_frame(db, clo_pfn(n))->word, CLO_FRAME_PREPARED);
+}
+
+bool clo_page_take_prepared(struct clo_pagedb *db, struct clo_range pfns, struct clo_range *run)
+{
+	uint64_t n = pfns.start;
+
+	while (n < pfns.end && !any_prepared(db, clo_pfn(n), 1))
+		n++;
+	*run = clo_range(n, n);
+	for (; n < pfns.end && any_prepared(db, clo_pfn(n), 1); n++)
+		clo_a64_and(&page_frame(db, clo_pfn(n))->word, ~(uint64_t)CLO_FRAME_PREPARED);
+	run->end = n;
+	return run->start < run->end;
+}
+
 /* A frame of a large folio: the count rises under the folio lock. */
 static enum page_lock_result pin_large(struct clo_pagedb *db, struct clo_pfn pfn, int *ret)
 {
@@ -327,7 +358,7 @@ int clo_page_unpin(struct clo_pagedb *db, struct clo_pfn pfn)
 			return clo_fail(-EINVAL, CLO_REASON_ABSENT, "pin");
 		to = w - WORD_PIN_ONE;
 		if (word_state(w) == CLO_FRAME_LEAKED && word_pins(to) == 0 &&
-		    !page_any_rmap(db, pfn, 1))
+		    !page_any_rmap(db, pfn, 1) && !(w & CLO_FRAME_PREPARED))
 			to = 0;
 	} while (!clo_a64_cas(word, &w, to));
 	return to == 0 ? lost_no_more(db, pfn, w) : 0;

@@ -8,9 +8,9 @@
 
 #include "page/page.h"
 
-/* word: state:4 flags:4 order:8 owner:16 pins:32. A FREE frame's word is 0, all of it. */
-#define WORD_STATE_MASK  0xfULL
-#define WORD_FLAGS_MASK  0xf0ULL
+/* word: state:3 flags:5 order:8 owner:16 pins:32. A FREE frame's word is 0, all of it. */
+#define WORD_STATE_MASK  0x7ULL
+#define WORD_FLAGS_MASK  0xf8ULL
 #define WORD_ORDER_SHIFT 8
 #define WORD_ORDER_MASK  (0xffULL << WORD_ORDER_SHIFT)
 #define WORD_OWNER_SHIFT 16

@@ -117,7 +117,7 @@ struct model_frame {
 	enum clo_frame_state state;
 	unsigned order;
 	uint32_t owner, pins;
-	bool locked, uptodate, nodirect, poison;
+	bool locked, uptodate, nodirect, poison, prepared;
 	uint32_t rmap_vm; /* 0 = none */
 	uint64_t rmap_gfn;
 };
@@ -164,6 +164,7 @@ static void m_compare(const struct model *m)
 		CHECK_EQ(!(f.flags & CLO_FRAME_UPTODATE), !w->uptodate);
 		CHECK_EQ(!(f.flags & CLO_FRAME_NODIRECT), !w->nodirect);
 		CHECK_EQ(!(f.flags & CLO_FRAME_POISON), !w->poison);
+		CHECK_EQ(!(f.flags & CLO_FRAME_PREPARED), !w->prepared);
 		if (m_head(m, n) == n)
 			CHECK_EQ(!(f.flags & CLO_FRAME_LOCKED), !w->locked);
 		CHECK_EQ(clo_page_rmap_get(m->db, clo_pfn(n), &level, &vm, &gfn), w->rmap_vm != 0);
@@ -213,6 +214,12 @@ static void op_lock(struct model *m, uint64_t n)
 	}
 }
 
+/* Nobody reaches it any more. */
+static bool m_gone(const struct model_frame *f)
+{
+	return !f->pins && !f->rmap_vm && !f->prepared;
+}
+
 static void op_step(struct model *m, struct clo_rand *r, uint64_t head)
 {
 	enum clo_frame_op op = (enum clo_frame_op)clo_rand_below(r, CLO_FRAME_OP_COUNT);
@@ -223,11 +230,11 @@ static void op_step(struct model *m, struct clo_rand *r, uint64_t head)
 	for (uint64_t i = head; want == 0 && i < end; i++) {
 		if ((op == CLO_FRAME_MAKE_PRIVATE || op == CLO_FRAME_FREE_OP) && m->f[i].pins)
 			want = -EBUSY;
-		if (op == CLO_FRAME_FREE_OP && m->f[i].rmap_vm)
+		if (op == CLO_FRAME_FREE_OP && (m->f[i].rmap_vm || m->f[i].prepared))
 			want = -EBUSY;
 	}
 	for (uint64_t i = head; to == CLO_FRAME_LEAKED && i < end; i++)
-		want += !m->f[i].pins && !m->f[i].rmap_vm;
+		want += m_gone(&m->f[i]);
 	if (op == CLO_FRAME_LEAK && clo_rand_below(r, 20))
 		return; /* seldom: some never come back */
 	CHECK_ERR(clo_page_step(m->db, clo_pfn(head), op), want);
@@ -235,8 +242,7 @@ static void op_step(struct model *m, struct clo_rand *r, uint64_t head)
 		return;
 	for (uint64_t i = head; i < end; i++) {
 		m->f[i].state = to;
-		if (to == CLO_FRAME_FREE ||
-		    (to == CLO_FRAME_LEAKED && !m->f[i].pins && !m->f[i].rmap_vm))
+		if (to == CLO_FRAME_FREE || (to == CLO_FRAME_LEAKED && m_gone(&m->f[i])))
 			m->f[i] = (struct model_frame){ .state = CLO_FRAME_FREE };
 		if (to == CLO_FRAME_LEAKED) {
 			m->f[i].locked = false;
@@ -307,6 +313,28 @@ static void op_flags(struct model *m, struct clo_rand *r, uint64_t head)
 	}
 }
 
+static void op_prepared(struct model *m, struct clo_rand *r, uint64_t head)
+{
+	uint64_t pages = 1ULL << m->f[head].order;
+	uint64_t from = head + clo_rand_below(r, pages), to = head + pages, end;
+	struct clo_range run;
+	bool any;
+
+	if (clo_rand_below(r, 3) == 0) {
+		to = from + 1;
+		clo_page_set_prepared(m->db, clo_range(from, to));
+		m->f[from].prepared = true;
+		return;
+	}
+	any = clo_page_take_prepared(m->db, clo_range(from, to), &run);
+	while (from < to && !m->f[from].prepared)
+		from++;
+	CHECK_EQ(any, from < to);
+	for (end = from; end < to && m->f[end].prepared; end++)
+		m->f[end].prepared = false;
+	CHECK(run.start == from && run.end == end);
+}
+
 static void op_rmap(struct model *m, struct clo_rand *r, uint64_t n)
 {
 	struct model_frame *f = &m->f[n];
@@ -337,8 +365,8 @@ static void op_pin(struct model *m, struct clo_rand *r, uint64_t n)
 		CHECK_ERR(clo_page_pin(m->db, clo_pfn(n)), want);
 		m->f[n].pins += want == 0;
 	} else {
-		bool last =
-			m->f[n].state == CLO_FRAME_LEAKED && m->f[n].pins == 1 && !m->f[n].rmap_vm;
+		bool last = m->f[n].state == CLO_FRAME_LEAKED && m->f[n].pins == 1 &&
+			    !m->f[n].rmap_vm && !m->f[n].prepared;
 
 		CHECK_ERR(clo_page_unpin(m->db, clo_pfn(n)), last ? 1 : m->f[n].pins ? 0 : -EINVAL);
 		m->f[n].pins -= m->f[n].pins != 0;
@@ -372,7 +400,10 @@ static void op_any(struct model *m, struct clo_rand *r)
 		op_lock(m, n);
 		return;
 	}
-	switch (clo_rand_below(r, 5)) {
+	switch (clo_rand_below(r, 6)) {
+	case 5:
+		op_prepared(m, r, head);
+		return;
 	case 0:
 		op_split(m, head);
 		return;
