@@ -46,18 +46,59 @@ CLO_API int clo_vm_add_dma_listener(struct clo_vm *vm,
 CLO_API int clo_vm_remove_dma_listener(struct clo_vm *vm,
 				       const struct clo_dma_listener *l) CLO_CHECKED;
 /*
- * Mail 4's hooks, for a trust model that is not built in and for failure injection; arg is handed
- * on. Both may be NULL. Set them before the first guest_memfd is created. They run under locks of
- * the engine and must not call it.
- * - prepare: called before a folio is given to the guest as private, each time, so it must be
- *   idempotent. 0, or -errno: the fault exits with it and cause PREPARE (no errno: EIO).
- * - inaccessible: called when an existing page stops being accessible to the host by an in-place
- *   conversion; bookkeeping only.
+ * Hooks of a trust model that is not built in (mail 4), and for failure injection: where it learns
+ * that a frame becomes the guest's, and when it must let go of it.
  */
-CLO_API void clo_vm_set_prepare(struct clo_vm *vm,
-				int (*prepare)(void *arg, uint64_t gpa, uint64_t npages),
-				void (*inaccessible)(void *arg, uint64_t gpa, uint64_t npages),
-				void *arg);
+struct clo_hook_pages {
+	uint32_t size; /* of this struct, as the library knows it */
+	uint32_t why;  /* invalidate: CLO_INVALIDATE_*; else 0 */
+	uint64_t gpa;  /* bytes; of the first page. CLO_NO_GPA: no memslot shows the pages */
+	uint64_t npages;
+	uint64_t pfn; /* of the first page: its number in the host's memory, pages follow on */
+	struct clo_gmem *gmem;
+	uint64_t gmem_offset; /* bytes; of the first page */
+	uint32_t order;       /* the folio of the pages has 2^order, aligned by pfn */
+	uint32_t reserved;
+};
+#define CLO_INVALIDATE_TO_SHARED 1 /* an in-place conversion: next the host reaches the page */
+#define CLO_INVALIDATE_HOLE      2 /* the frame is freed, or zeroed */
+#define CLO_INVALIDATE_CLOSE     3 /* the frame is freed with its file or VM */
+struct clo_vm_hooks {
+	uint32_t size;     /* sizeof(struct clo_vm_hooks) */
+	uint32_t reserved; /* 0 */
+	int (*prepare)(void *arg, const struct clo_hook_pages *p);
+	void (*inaccessible)(void *arg, const struct clo_hook_pages *p);
+	void (*invalidate)(void *arg, const struct clo_hook_pages *p);
+	void *arg; /* handed on */
+};
+#define CLO_VM_HOOKS_SIZE_VER0 40U
+/*
+ * Each hook may be NULL; all NULL: none, as at first. A hook must not call the engine, may sleep,
+ * and may run in several threads at once, for different pages.
+ *
+ * - prepare (KVM's kvm_arch_gmem_prepare): called before a folio is given to the guest as private,
+ *   each time, so it must be idempotent; with it no page changes kind without a new fault. 0, or
+ *   -errno: the fault exits with it and cause PREPARE (no errno: EIO). It runs with the folio
+ *   locked: who wants this folio waits for it.
+ * - invalidate (kvm_arch_gmem_invalidate): takes a frame back that prepare was called for with 0,
+ *   or would have been if it is NULL. Once for each frame, not for each prepare; the next use as
+ *   private prepares anew. At that moment no vCPU can use the frame and none can come (its leaves
+ *   are zapped and flushed, faults wait), the host cannot reach it, and the bytes are those of the
+ *   guest; only after it the frame becomes shared, is zeroed or freed, and may be another's. Of a
+ *   huge folio it may be called for a part, with the order of the whole: the rest stays prepared.
+ *   It runs with the pages locked against conversions, holes and memslots, and with nothing else:
+ *   a slow one stops who needs pages of the same 2M (or, with more than 8 of these, any).
+ *   It cannot fail, because close cannot, nor the way back of a conversion: a model that cannot
+ *   take a frame back has lost its guest, and stops it. A conversion that is undone after it
+ *   leaves the pages private, not prepared, and their bytes as invalidate left them.
+ *   A page that is not to be freed by a change of the attribute alone (clo_vm_set_attributes(), two
+ *   backings) stays prepared until the hole.
+ * - inaccessible: called when existing pages have stopped being accessible to the host by an
+ *   in-place conversion; bookkeeping only. Held as for invalidate.
+ *
+ * -EINVAL: no hooks, size, reserved. -E2BIG: size. -EBUSY: the VM has an open guest_memfd.
+ */
+CLO_API int clo_vm_set_hooks(struct clo_vm *vm, const struct clo_vm_hooks *hooks) CLO_CHECKED;
 
 #ifdef __cplusplus
 }

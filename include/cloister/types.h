@@ -12,6 +12,8 @@
 #endif
 #define CLO_CHECKED __attribute__((warn_unused_result))
 
+#define CLO_NO_GPA UINT64_MAX
+
 struct clo_host;
 struct clo_vm;
 struct clo_vcpu;

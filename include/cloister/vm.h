@@ -50,7 +50,6 @@ struct clo_vm_config {
 CLO_API int clo_vm_create(struct clo_host *host, const struct clo_vm_config *cfg,
 			  struct clo_vm **out) CLO_CHECKED;
 
-#define CLO_NO_GPA            UINT64_MAX
 #define CLO_LEAK_BACKED_TWICE 0
 #define CLO_LEAK_PINNED       1
 #define CLO_LEAK_FRAME_LOST   2

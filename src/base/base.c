@@ -79,6 +79,10 @@ static const struct break_text break_text[CLO_BREAK_COUNT] = {
 	[CLO_BREAK_CHARGE] = { "charge", "allocation: charge the host in two steps" },
 	[CLO_BREAK_FLUSH_ENDED] = { "flush-ended",
 				    "shoot-down: look at removals that have ended only" },
+	[CLO_BREAK_PREPARE_LATE] = { "prepare-late",
+				     "fault: prepare though a change of the page is under way" },
+	[CLO_BREAK_INVALIDATE_HOOK] = { "invalidate-hook", "hole, conversion: frames are not taken "
+							   "back from the hooks" },
 	[CLO_BREAK_ZAP_CLEAR] = { "zap-clear", "zap: clear the entry before the reverse map" },
 	[CLO_BREAK_LAST_PIN] = { "last-pin", "close: decide by an old look which frames are lost" },
 	[CLO_BREAK_WINDOW] = { "window", "window: give it back without the second look" },

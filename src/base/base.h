@@ -218,6 +218,8 @@ enum clo_break {
 	CLO_BREAK_VIEW_WAKE,       /* view: wake only who was answered (I7) */
 	CLO_BREAK_VIEW_CUT,        /* view: read an event while others act on addresses (I2) */
 	CLO_BREAK_VIEW_MARK,       /* view: zap without the look at the mark after it (I2) */
+	CLO_BREAK_PREPARE_LATE,    /* prepare: not asked whether a change is under way (I1) */
+	CLO_BREAK_INVALIDATE_HOOK, /* frames change hands unseen by the trust model (I1) */
 	CLO_BREAK_COUNT
 };
 /* clang-format on */

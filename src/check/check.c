@@ -228,6 +228,11 @@ static void check_frame(struct walk *w, struct clo_gmem *g, uint64_t index, stru
 		violated(w, "I2",
 			 "VM %u file page %#" PRIx64 ": pfn %#" PRIx64 " is private and pinned",
 			 w->vm->id, index, pfn.n);
+	if (f.state != CLO_FRAME_PRIVATE && (f.flags & CLO_FRAME_PREPARED))
+		violated(w, "I1",
+			 "VM %u file page %#" PRIx64 ": pfn %#" PRIx64
+			 " is %s, and the guest's for the trust model still",
+			 w->vm->id, index, pfn.n, clo_frame_state_name(f.state));
 	if (f.state != CLO_FRAME_SHARED && views && clo_view_is_shown(views, index))
 		violated(w, "I2",
 			 "VM %u file page %#" PRIx64 ": pfn %#" PRIx64 " is %s and in a host view",

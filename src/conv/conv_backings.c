@@ -184,18 +184,58 @@ static void zap_old(struct conv *c)
 	(void)clo_mmu_flush(&c->vm->mmu);
 }
 
-/* File pages of a part that becomes private: of an earlier time, see clo_gmem_renew(). */
-static int renew_slot(void *arg, const struct clo_slot *slot, struct clo_range gfns)
-{
-	struct clo_gmem *g = slot->flags & CLO_MEMSLOT_GMEM_ONLY ? NULL : get_gmem(slot);
-	uint64_t index = clo_slot_index(slot, clo_gfn(gfns.start));
+/* What a memslot with a file shows of some gfns. */
+struct part {
+	struct clo_gmem *g;       /* a reference; NULL: closed, or one for both kinds */
+	struct clo_range gfns;    /* empty: there is none */
+	struct clo_range binding; /* indexes */
+	uint64_t delta;           /* modulo 2^64: gfn = index + delta */
+};
 
-	(void)arg;
-	if (!g)
-		return 0;
-	clo_gmem_renew(g, clo_range(index, index + clo_range_len(gfns)));
-	clo_gmem_put(g);
-	return 0;
+static int first_part(void *arg, const struct clo_slot *slot, struct clo_range gfns)
+{
+	struct part *p = arg;
+
+	p->g = slot->flags & CLO_MEMSLOT_GMEM_ONLY ? NULL : get_gmem(slot);
+	p->gfns = gfns;
+	p->binding = clo_range(slot->gmem_index, slot->gmem_index + clo_range_len(slot->gfns));
+	p->delta = slot->gfns.start - slot->gmem_index;
+	return 1;
+}
+
+/*
+ * Calls @fn for each file of @r, with the memslots locked. Hooks are a stranger's: where there are
+ * any the lock is let go. What is bound to our gfns stays so all the same, since who takes it away
+ * waits for the conversion (clo_vm_set_region()).
+ */
+static void for_each_file(struct conv *c, struct clo_range r,
+			  void (*fn)(struct conv *c, const struct part *p))
+{
+	for (;;) {
+		struct part p = { .g = NULL };
+		bool let_go;
+
+		(void)clo_slots_for_each(c->vm->slots, 0, r, first_part, &p);
+		if (clo_range_len(p.gfns) == 0)
+			return;
+		r.start = p.gfns.end;
+		if (!p.g)
+			continue;
+		let_go = clo_gmem_has_hooks(p.g);
+		if (let_go)
+			clo_slots_unlock(c->vm->slots);
+		fn(c, &p);
+		clo_gmem_put(p.g);
+		if (let_go)
+			clo_slots_lock_shared(c->vm->slots);
+	}
+}
+
+/* File pages of a part that becomes private: of an earlier time, see clo_gmem_renew(). */
+static void renew_part(struct conv *c, const struct part *p)
+{
+	(void)c;
+	clo_gmem_renew(p->g, clo_range(p->gfns.start - p->delta, p->gfns.end - p->delta));
 }
 
 /*
@@ -203,7 +243,7 @@ static int renew_slot(void *arg, const struct clo_slot *slot, struct clo_range g
  * by KVM's call, which frees nothing; or they are in a huge page that others needed. The guest must
  * not meet bytes from before two conversions.
  */
-static void renew(const struct conv *c)
+static void renew(struct conv *c)
 {
 	for (uint64_t at = c->gfns.start; at < c->gfns.end;) {
 		bool is_private;
@@ -211,7 +251,7 @@ static void renew(const struct conv *c)
 
 		at = run.end;
 		if (!is_private)
-			(void)clo_slots_for_each(c->vm->slots, 0, run, renew_slot, NULL);
+			for_each_file(c, run, renew_part);
 	}
 }
 
@@ -281,36 +321,26 @@ static bool stays_shared(const struct conv *c, struct clo_range gfns)
  * private any more, so the hole is rounded out to such blocks and in otherwise. One that does not
  * lie in this memslot alone stays: nothing is known of its other pages here.
  */
-static int free_gmem(void *arg, const struct clo_slot *slot, struct clo_range gfns)
+static void free_gmem(struct conv *c, const struct part *p)
 {
-	const struct conv *c = arg;
-	struct clo_gmem *g = slot->flags & CLO_MEMSLOT_GMEM_ONLY ? NULL : get_gmem(slot);
-	struct clo_range index =
-		clo_range(clo_slot_index(slot, clo_gfn(gfns.start)),
-			  clo_slot_index(slot, clo_gfn(gfns.start)) + clo_range_len(gfns));
-	uint64_t block, delta;
-	struct clo_range hole, out;
+	struct clo_range index = clo_range(p->gfns.start - p->delta, p->gfns.end - p->delta);
+	uint64_t block = 1ULL << clo_gmem_page_order(p->g);
+	struct clo_range hole =
+		clo_range(clo_align_down(index.start, block), clo_align_up(index.end, block));
+	struct clo_range out = clo_range_clip(hole, p->binding);
 	int left = 0;
 
-	if (!g)
-		return 0;
-	block = 1ULL << clo_gmem_page_order(g);
-	delta = slot->gfns.start - slot->gmem_index; /* modulo 2^64: gfn = index + delta */
-	hole = clo_range(clo_align_down(index.start, block), clo_align_up(index.end, block));
-	out = round_out(slot, index, block);
 	if (out.start != hole.start ||
-	    !stays_shared(c, clo_range(out.start + delta, index.start + delta)))
+	    !stays_shared(c, clo_range(out.start + p->delta, p->gfns.start)))
 		hole.start += block;
-	if (out.end != hole.end || !stays_shared(c, clo_range(index.end + delta, out.end + delta)))
+	if (out.end != hole.end || !stays_shared(c, clo_range(p->gfns.end, out.end + p->delta)))
 		hole.end -= block;
 	/* What cannot be freed stays, and the leak report tells. */
 	if (hole.start < hole.end)
-		left = clo_gmem_fallocate(g, CLO_FALLOC_KEEP_SIZE | CLO_FALLOC_PUNCH_HOLE,
+		left = clo_gmem_fallocate(p->g, CLO_FALLOC_KEEP_SIZE | CLO_FALLOC_PUNCH_HOLE,
 					  (int64_t)(hole.start << CLO_PAGE_SHIFT),
 					  (int64_t)(clo_range_len(hole) << CLO_PAGE_SHIFT));
-	clo_gmem_put(g);
 	(void)left;
-	return 0;
 }
 
 /* Still with the gfns: a conversion back must not lose its new pages. */
@@ -323,9 +353,10 @@ static void free_other(struct conv *c)
 		clo_touch_wait(&c->vm->mmu, c->gfns);
 		clo_slots_lock_shared(c->vm->slots);
 	}
-	if (c->done && c->tell_dma)
-		(void)clo_slots_for_each(c->vm->slots, 0, c->gfns,
-					 c->to_private ? free_user : free_gmem, c);
+	if (c->done && c->tell_dma && c->to_private)
+		(void)clo_slots_for_each(c->vm->slots, 0, c->gfns, free_user, c);
+	else if (c->done && c->tell_dma)
+		for_each_file(c, c->gfns, free_gmem);
 	clo_slots_unlock(c->vm->slots);
 }
 

@@ -341,17 +341,6 @@ void conv_frames_commit(struct conv *c, struct conv_seg *seg)
 		commit_folio(c, seg, index);
 }
 
-static void tell_inaccessible(void *arg, struct clo_range index, struct clo_range gfns)
-{
-	struct clo_vm *vm = arg;
-	int cancel = clo_cancel_off();
-
-	(void)index;
-	vm->prepare_inaccessible(vm->prepare_arg, gfns.start << CLO_PAGE_SHIFT,
-				 clo_range_len(gfns));
-	clo_cancel_restore(cancel);
-}
-
 /* Nobody can have pinned a page but a listener that kept one after it was told to unmap. */
 bool conv_frames_relock(struct conv_seg *seg)
 {
@@ -399,8 +388,12 @@ void conv_frames_revert(struct conv_seg *seg)
 
 void conv_frames_tell_inaccessible(struct conv *c, struct conv_seg *seg)
 {
-	if (!c->vm->prepare_inaccessible)
+	if (!c->vm->hooks.inaccessible)
 		return;
-	FOR_EACH_MARKED (seg, index)
-		clo_gmem_for_each_gfn(seg->g, folio_pages(seg, index), tell_inaccessible, c->vm);
+	FOR_EACH_MARKED (seg, index) {
+		struct clo_range pages = folio_pages(seg, index);
+
+		clo_gmem_for_each_piece(seg->g, pages, pfn_of(seg, pages.start),
+					clo_vm_tell_inaccessible, c->vm);
+	}
 }

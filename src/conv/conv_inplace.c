@@ -13,6 +13,7 @@
  */
 #include "conv_internal.h"
 
+#include <assert.h>
 #include <errno.h>
 
 static bool is_noop(struct conv *c)
@@ -177,27 +178,48 @@ static void show_hidden(struct conv *c)
 		show_shared(&c->segs[--c->hidden]);
 }
 
-/* The change itself: cannot fail. Inside the invalidation of the files, all folios locked, and in
- * that of the mmu, which only commit_end() ends. */
+/*
+ * To shared: the trust model gives up the frames. Its hook is a stranger's, so nothing is locked
+ * meanwhile but the range: private frames stay what they are without, as nobody can pin them.
+ */
+static void take_back(struct conv *c)
+{
+	bool locked = true;
+
+	for (unsigned i = 0; i < c->seg_count; i++)
+		conv_frames_unlock(&c->segs[i]);
+	for (unsigned i = 0; i < c->seg_count; i++)
+		clo_gmem_invalidate(c->segs[i].g, c->segs[i].index, CLO_INVALIDATE_TO_SHARED);
+	for (unsigned i = 0; i < c->seg_count; i++)
+		locked &= conv_frames_relock(&c->segs[i]);
+	assert(locked);
+	(void)locked;
+}
+
+/* The change itself: cannot fail. Inside the invalidation of the files, all folios locked but while
+ * hooks run, and in that of the mmu, which only commit_end() ends. */
 static int commit(struct conv *c)
 {
 	conv_stage2_begin(c);
 	clo_note("convert: checked, folios locked; to private", c->to_private);
 	conv_stage2_commit(c);
+	/* Not earlier: until it was zapped the guest could store into it. */
+	for (unsigned i = 0; i < c->seg_count; i++)
+		conv_frames_save(&c->segs[i]);
+	if (!c->to_private && c->seg_count && clo_gmem_has_hooks(c->segs[0].g))
+		take_back(c);
 	for (unsigned i = 0; i < c->seg_count; i++) {
 		struct conv_seg *seg = &c->segs[i];
 		struct clo_attr *attr = clo_gmem_attr(seg->g);
 
-		/* Not earlier: until it was zapped the guest could store into it. */
-		conv_frames_save(seg);
 		conv_frames_commit(c, seg);
-		if (c->to_private)
-			conv_frames_tell_inaccessible(c, seg);
 		conv_holes_follow(c->vm, seg->g, attr, seg->index, c->to_private);
 		clo_attr_commit(attr, seg->index, c->to_private, &seg->attr);
 		conv_frames_unlock(seg);
 		clo_note("convert: stored, first file page", seg->index.start);
 	}
+	for (unsigned i = 0; c->to_private && i < c->seg_count; i++)
+		conv_frames_tell_inaccessible(c, &c->segs[i]);
 	return 0;
 }
 

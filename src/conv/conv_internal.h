@@ -140,6 +140,7 @@ int conv_frames_save_room(struct conv_seg *seg) CLO_MUST_USE; /* -ENOMEM */
 /* Content of all collected folios, if there is room for it. Not before the guest has lost them. */
 void conv_frames_save(struct conv_seg *seg);
 void conv_frames_commit(struct conv *c, struct conv_seg *seg);
+/* The collection is unlocked. */
 void conv_frames_tell_inaccessible(struct conv *c, struct conv_seg *seg);
 /* Before revert; false: a page is pinned, nothing is locked. */
 bool conv_frames_relock(struct conv_seg *seg);

@@ -55,6 +55,10 @@ static enum clo_zap_reason zap_reason(const struct conv *c, const struct conv_se
 		return CLO_ZAP_KIND; /* an access of the old kind must fault */
 	if (!(flags & CLO_GMEM_MMAP))
 		return CLO_ZAP_HUGEPAGE; /* reason 2: the shared side is other memory */
+	/* To private: prepare has to see the page first. To shared: invalidate sees a page that
+	 * nobody can use any more. */
+	if (clo_gmem_has_hooks(seg->g))
+		return CLO_ZAP_HOOK;
 	return CLO_ZAP_REASON_COUNT;
 }
 

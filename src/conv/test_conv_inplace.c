@@ -345,38 +345,6 @@ TEST(private_pages_leave_the_direct_map)
 	eng_close(&e);
 }
 
-struct told {
-	uint64_t gpa[8], pages[8];
-	unsigned n;
-};
-
-static void inaccessible(void *arg, uint64_t gpa, uint64_t npages)
-{
-	struct told *t = arg;
-
-	CHECK(t->n < 8);
-	t->gpa[t->n] = gpa;
-	t->pages[t->n++] = npages;
-}
-
-TEST(the_inaccessible_hook_hears_of_existing_pages_only)
-{
-	struct told told = { 0 };
-	struct eng e;
-
-	eng_open(&e, untyped);
-	clo_vm_set_prepare(e.vm, NULL, inaccessible, &told);
-	CHECK_OK(eng_store(&e, 2, 0, 1));
-	CHECK_OK(eng_store(&e, 7, 0, 1));
-	CHECK_OK(eng_convert(&e, 0, 16, CLO_CONVERT_TO_PRIVATE));
-	CHECK_EQ(told.n, 2);
-	CHECK_EQ(told.gpa[1], E_GPA + 7 * E_PAGE);
-	CHECK_EQ(told.pages[1], 1);
-	CHECK_OK(eng_convert(&e, 0, 16, 0));
-	CHECK_EQ(told.n, 2);
-	eng_close(&e);
-}
-
 /* errno: clo_vm_convert -ENOMEM; clo_gmem_set_attributes -ENOMEM: by the loop's failing allocations
  */
 TEST(every_allocation_fails_once)

@@ -50,6 +50,12 @@ static void world_make(struct world *w)
 
 	scene_must(clo_host_create(&hc, &w->host));
 	scene_must(clo_vm_create(w->host, &vc, &w->vm));
+	if (w->scene->hooks) {
+		struct clo_vm_hooks hooks = *w->scene->hooks;
+
+		hooks.arg = w;
+		scene_must(clo_vm_set_hooks(w->vm, &hooks));
+	}
 	scene_must(clo_gmem_create(w->vm, PAGES * PAGE, w->scene->gmem_flags, 0, &w->gmem));
 	slot_set(w, PAGES * PAGE);
 	for (unsigned i = 0; i < 2; i++)
@@ -91,6 +97,8 @@ static void run(void *arg)
 		clo_thread_join(&t[i]);
 	clo_sched_quiet(true);
 	w->up = false;
+	if (w->scene->after)
+		w->scene->after(w, 0);
 	if (w->pin)
 		clo_gmem_unpin(w->pin);
 	clo_vm_destroy(w->vm, NULL);

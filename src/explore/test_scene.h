@@ -23,8 +23,10 @@ typedef void (*body)(struct world *w, unsigned self);
 struct scene {
 	uint32_t owner, vm_flags;
 	uint64_t gmem_flags;
+	const struct clo_vm_hooks *hooks; /* or NULL; the world is their arg */
 	body setup;
 	body threads[3];
+	body after; /* when they have ended, while the VM is there; or NULL */
 	/* NULL or what is wrong. */
 	const char *(*judge)(struct world *w);
 };
@@ -39,7 +41,9 @@ struct world {
 	struct clo_gmem_pin *pin;
 	int ret[3];
 	uint64_t value[3];
-	bool up; /* host is valid */
+	bool held[PAGES];  /* the hooks' books: given to the guest */
+	const char *wrong; /* what the hooks found */
+	bool up;           /* host is valid */
 };
 
 /* All interleavings with @preemptions: none violates anything. */

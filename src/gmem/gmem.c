@@ -4,6 +4,7 @@
  */
 #include "gmem_internal.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <string.h>
 
@@ -80,6 +81,7 @@ int clo_gmem_open(struct clo_pagedb *db, struct clo_view_host *vh,
 	g->page_order = cfg->page_order;
 	g->flags = cfg->flags;
 	g->ops = cfg->ops;
+	assert(!g->ops.prepare == !g->ops.invalidate);
 	ret = clo_attr_create(g->npages, !(g->flags & CLO_GMEM_INIT_SHARED), &g->attr);
 	if (ret) {
 		clo_free(g);
@@ -151,6 +153,7 @@ void clo_gmem_release(struct clo_gmem *g)
 	gmem_stage2_begin(g, all);
 	gmem_stage2_zap(g, all, CLO_ZAP_RELEASE);
 	gmem_drop_views(g, all);
+	clo_gmem_invalidate(g, all, CLO_INVALIDATE_CLOSE);
 	gmem_free_range(g, all, true);
 	gmem_stage2_end(g, all);
 	/* Last: until here an unbind waits for the range, so the bindings stay. */
@@ -171,6 +174,11 @@ uint64_t clo_gmem_size(const struct clo_gmem *g)
 uint64_t clo_gmem_flags(const struct clo_gmem *g)
 {
 	return g->flags;
+}
+
+bool clo_gmem_has_hooks(const struct clo_gmem *g)
+{
+	return g->ops.prepare != NULL;
 }
 
 uint32_t clo_gmem_owner(const struct clo_gmem *g)
@@ -220,6 +228,7 @@ void clo_gmem_stats(struct clo_gmem *g, struct clo_gmem_stats *out)
 	*out = (struct clo_gmem_stats){
 		.zeroed = clo_stat_get(&g->zeroed),
 		.prepared = clo_stat_get(&g->prepared),
+		.invalidated = clo_stat_get(&g->invalidated),
 		.splits = clo_stat_get(&g->splits),
 		.merges = clo_stat_get(&g->merges),
 		.punched = clo_stat_get(&g->punched),

@@ -37,9 +37,20 @@ enum clo_zap_reason {
 	CLO_ZAP_PUNCH,       /* frames are freed */
 	CLO_ZAP_SLOT,        /* memslot deleted or moved */
 	CLO_ZAP_RELEASE,     /* guest_memfd closed, VM destroyed */
+	CLO_ZAP_HOOK,        /* the trust model's hooks must see the page change hands */
 	CLO_ZAP_REASON_COUNT
 };
 const char *clo_zap_reason_name(enum clo_zap_reason r);
+
+/* Pages of one folio, and of one binding or of none. */
+struct clo_gmem_piece {
+	struct clo_gmem *gmem;
+	uint64_t index, npages;
+	struct clo_pfn pfn;
+	unsigned order; /* of the folio that they are in */
+	bool is_bound;
+	struct clo_gfn gfn; /* of the first, if they are bound */
+};
 
 /*
  * How a file tells its VM to let go of pages; vm is the argument. Ranges of gfns. Begin and end
@@ -55,10 +66,15 @@ struct clo_gmem_ops {
 	 * Mail 4's hook (sev_gmem_prepare): called under the folio lock each time a folio is given
 	 * to a guest as private, as KVM does, because the kind can have gone back and forth since:
 	 * must be idempotent. When it fails the fault exits with that errno and nothing has
-	 * changed: a folio that was not up to date is not. @gfn: of @head. NULL = nothing to do,
-	 * and a fault on a ready folio takes no lock.
+	 * changed: a folio that was not up to date is not. NULL = nothing to do, and a fault on a
+	 * ready folio takes no lock.
 	 */
-	int (*prepare)(void *vm, struct clo_pfn head, unsigned order, struct clo_gfn gfn);
+	int (*prepare)(void *vm, const struct clo_gmem_piece *piece);
+	/*
+	 * Its opposite (sev_gmem_invalidate): frames that were prepared, once each, before they
+	 * change hands. Both are there, or neither. @why: CLO_INVALIDATE_*.
+	 */
+	void (*invalidate)(void *vm, const struct clo_gmem_piece *piece, uint32_t why);
 	void *vm;
 };
 
@@ -164,6 +180,21 @@ void clo_gmem_for_each_gfn(struct clo_gmem *g, struct clo_range index,
 			   void *arg);
 
 /*
+ * Calls @fn for each piece of @index, pages of one folio from frame @pfn on. The caller keeps the
+ * bindings of @index (its range) and the folio; nothing else is held during the calls.
+ */
+void clo_gmem_for_each_piece(struct clo_gmem *g, struct clo_range index, struct clo_pfn pfn,
+			     void (*fn)(void *arg, const struct clo_gmem_piece *piece), void *arg);
+/*
+ * Private pages of @index are about to change hands: takes back from the trust model what was
+ * prepared. With the range, in the file's invalidation, leaves zapped and flushed, no folio locked
+ * by the caller. Waits for the lock of each folio. CLO_BREAK_INVALIDATE_HOOK: skipped.
+ */
+void clo_gmem_invalidate(struct clo_gmem *g, struct clo_range index, uint32_t why);
+/* Are there hooks? Then no leaf may go from one table to the other unseen. */
+bool clo_gmem_has_hooks(const struct clo_gmem *g);
+
+/*
  * pfn that index maps to if its window exists, else false (also beyond the size). Lock-free; in a
  * read section, or where the caller keeps a frame at @index from going. Without a frame there the
  * window may go at any time, and the pfn be another file's.
@@ -194,6 +225,7 @@ bool clo_gmem_find_folio(struct clo_gmem *g, uint64_t index, bool is_private, st
  * date. *pfn is the frame of @index itself; *order the folio's. Nothing is held: the caller closes
  * the race by the mmu's invalidation sequence. The hook is a stranger's and may sleep: with a
  * reference to @g, not in a read section.
+ * With a hook, -EAGAIN also: a change nearby is under way.
  * -EFAULT released or beyond the end; -EAGAIN in transition (clo_relax and retry the fault);
  * -ENOMEM; -EHWPOISON; -EACCES the folio, or the attribute where there is none, is of the other
  * kind (a conversion was faster: a retry decides); or what prepare returned.
@@ -236,7 +268,7 @@ bool clo_gmem_wait_blamed(struct clo_gmem *g, uint64_t ticket, uint64_t deadline
 /* Frames and pins as they are now (a walk), and counts since creation. */
 struct clo_gmem_stats {
 	uint64_t allocated, private_frames, shared_frames, huge_folios, pinned, pins;
-	uint64_t zeroed, prepared, splits, merges, punched, punched_pinned;
+	uint64_t zeroed, prepared, invalidated, splits, merges, punched, punched_pinned;
 };
 void clo_gmem_stats(struct clo_gmem *g, struct clo_gmem_stats *out);
 

@@ -173,6 +173,7 @@ const char *clo_zap_reason_name(enum clo_zap_reason r)
 		[CLO_ZAP_PUNCH] = "punch",
 		[CLO_ZAP_SLOT] = "slot",
 		[CLO_ZAP_RELEASE] = "release",
+		[CLO_ZAP_HOOK] = "hook",
 	};
 
 	return (unsigned)r < CLO_ZAP_REASON_COUNT ? name[r] : "?";

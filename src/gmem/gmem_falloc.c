@@ -3,9 +3,9 @@
  * gmem/gmem_falloc.c - fallocate: allocate, punch hole; and how folios are freed.
  *
  * A hole is punched in this order: the file's and the mmu's invalidation begin; leaves are zapped,
- * one shoot-down; the range leaves the host's views; frames are freed and their memory is given
- * back; the invalidations end. Frames are freed only when nothing can reach them (I5), and nothing
- * new can be made in the range before the end.
+ * one shoot-down; the range leaves the host's views; the trust model lets go; frames are freed and
+ * their memory is given back; the invalidations end. Frames are freed only when nothing can reach
+ * them (I5), and nothing new can be made in the range before the end.
  */
 #include "gmem_internal.h"
 
@@ -141,6 +141,7 @@ static int punch(struct clo_gmem *g, struct clo_range index)
 			gmem_free_range(g, index, false);
 		gmem_stage2_zap(g, index, CLO_ZAP_PUNCH);
 		gmem_drop_views(g, index);
+		clo_gmem_invalidate(g, index, CLO_INVALIDATE_HOLE);
 		gmem_free_range(g, index, false);
 		gmem_stage2_end(g, index);
 	}
@@ -170,6 +171,21 @@ static void zero_pages(struct clo_gmem *g, struct clo_range index)
 	}
 }
 
+/* Pages of a huge folio that stays: it was prepared as a whole, and its other pages still are. */
+static void zero_part(struct clo_gmem *g, struct clo_range index)
+{
+	struct clo_rangelock_hold hold;
+
+	if (index.start >= index.end)
+		return;
+	clo_rangelock_lock(&g->ranges, index, &hold);
+	clo_inval_begin(&g->inval, index);
+	clo_gmem_invalidate(g, index, CLO_INVALIDATE_HOLE);
+	zero_pages(g, index);
+	clo_inval_end(&g->inval, index);
+	clo_rangelock_unlock(&g->ranges, &hold);
+}
+
 static bool has_bytes(struct clo_gmem *g, struct clo_range index)
 {
 	struct clo_pfn pfn;
@@ -189,11 +205,11 @@ void clo_gmem_renew(struct clo_gmem *g, struct clo_range index)
 
 	if (whole.start >= whole.end)
 		whole = clo_range(index.end, index.end);
-	zero_pages(g, clo_range(index.start, whole.start));
-	zero_pages(g, clo_range(whole.end, index.end));
+	zero_part(g, clo_range(index.start, whole.start));
+	zero_part(g, clo_range(whole.end, index.end));
 	/* Nothing of it is pinned, so the hole is punched. */
 	if (has_bytes(g, whole) && punch(g, whole))
-		zero_pages(g, whole);
+		zero_part(g, whole);
 }
 
 static int allocate_one(struct clo_gmem *g, uint64_t index, uint64_t *next)

@@ -164,21 +164,6 @@ void clo_gmem_unmake(struct clo_gmem *g, uint64_t index, struct clo_pfn pfn)
 	gmem_window_put(g, win, true);
 }
 
-static int prepare(struct clo_gmem *g, const struct gmem_hold *h, struct clo_gfn gfn)
-{
-	uint64_t before = h->pfn.n - h->head.n;
-	int ret;
-
-	/* A slot may begin inside a folio at gfn 0: then only this page has a gfn. */
-	if (gfn.n < before)
-		ret = g->ops.prepare(g->ops.vm, h->pfn, 0, gfn);
-	else
-		ret = g->ops.prepare(g->ops.vm, h->head, h->order, clo_gfn(gfn.n - before));
-	if (ret == 0)
-		clo_stat_add(&g->prepared, 1);
-	return ret;
-}
-
 int clo_gmem_get_folio(struct clo_gmem *g, uint64_t index, struct clo_gfn gfn, bool is_private,
 		       struct clo_pfn *pfn, unsigned *order)
 {
@@ -192,7 +177,7 @@ int clo_gmem_get_folio(struct clo_gmem *g, uint64_t index, struct clo_gfn gfn, b
 	if (ret == -EAGAIN)
 		return ret;
 	if (ret == 0 && is_private && g->ops.prepare)
-		ret = prepare(g, &h, gfn);
+		ret = gmem_prepare(g, &h, index, gfn);
 	/* Only now: a folio whose preparation failed must be zeroed again before anyone gets it. */
 	if (ret == 0 && fresh)
 		clo_page_set_uptodate(g->db, h.head, true);

@@ -47,7 +47,7 @@ struct clo_gmem {
 	uint64_t blamed_gone;      /* [pin_lock] blamed pins that have ended */
 	bool blame_next;           /* [pin_lock] a pin was blamed that is not on the list */
 
-	struct clo_stat zeroed, prepared, splits, merges, punched, punched_pinned;
+	struct clo_stat zeroed, prepared, invalidated, splits, merges, punched, punched_pinned;
 };
 
 static inline struct clo_range gmem_all(const struct clo_gmem *g)
@@ -105,6 +105,10 @@ int gmem_folio_hold(struct clo_gmem *g, uint64_t index, bool is_private,
 /* Zeroed if it is not up to date; *fresh tells, and the caller sets the flag when nothing else can
  * fail. -EHWPOISON; -EAGAIN: lost, no longer locked. */
 int gmem_folio_clear(struct clo_gmem *g, struct gmem_hold *h, bool *fresh) CLO_MUST_USE;
+
+/* gmem_hooks.c */
+int gmem_prepare(struct clo_gmem *g, const struct gmem_hold *h, uint64_t index,
+		 struct clo_gfn gfn) CLO_MUST_USE;
 
 /* gmem_pin.c: who waits for a pin looks again. */
 void gmem_wake_blamers(struct clo_gmem *g);

@@ -25,10 +25,8 @@ struct t_vm {
 	size_t used;
 	int prepare_ret;
 	unsigned prepare_calls;
-	struct clo_pfn prepare_head;
-	unsigned prepare_order;
-	struct clo_gfn prepare_gfn;
-	bool prepare_locked; /* the folio lock was held */
+	struct clo_gmem_piece prepared; /* the last one that was asked for */
+	bool prepare_locked;            /* the folio lock was held */
 };
 
 __attribute__((format(printf, 2, 3))) static inline void t_log(struct t_vm *vm, const char *format,
@@ -94,16 +92,32 @@ static inline void t_end(void *arg, struct clo_range r)
 	t_log(vm, "end %lu-%lu (%lu); ", r.start, r.end, t_frames(vm->db));
 }
 
-static inline int t_prepare(void *arg, struct clo_pfn head, unsigned order, struct clo_gfn gfn)
+static inline int t_prepare(void *arg, const struct clo_gmem_piece *p)
 {
 	struct t_vm *vm = arg;
 
 	vm->prepare_calls++;
-	vm->prepare_head = head;
-	vm->prepare_order = order;
-	vm->prepare_gfn = gfn;
-	vm->prepare_locked = (clo_frame_get(vm->db, head).flags & CLO_FRAME_LOCKED) != 0;
+	vm->prepared = *p;
+	vm->prepare_locked = (clo_frame_get(vm->db, p->pfn).flags & CLO_FRAME_LOCKED) != 0;
 	return vm->prepare_ret;
+}
+
+/* With the gfn, or -, and the number of frames in use. */
+static inline void t_invalidate(void *arg, const struct clo_gmem_piece *p, uint32_t why)
+{
+	struct t_vm *vm = arg;
+
+	for (uint64_t i = 0; i < p->npages; i++) {
+		struct clo_frame_info f = clo_frame_get(vm->db, clo_pfn(p->pfn.n + i));
+
+		CHECK_EQ(f.state, CLO_FRAME_PRIVATE);
+		CHECK_EQ(f.flags & ~CLO_FRAME_POISON, CLO_FRAME_UPTODATE);
+		CHECK_EQ(f.order, p->order);
+	}
+	t_log(vm, "invalidate %lu-%lu ", p->index, p->index + p->npages);
+	if (p->is_bound)
+		t_log(vm, "gfn %lu ", p->gfn.n);
+	t_log(vm, "why %u (%lu); ", why, t_frames(vm->db));
 }
 
 struct t_host {
@@ -149,6 +163,12 @@ static inline struct clo_gmem_config t_config(struct t_host *h, uint64_t npages,
 			 .end = t_end,
 			 .vm = &h->vm },
 	};
+}
+
+static inline void t_hooks(struct clo_gmem_config *cfg)
+{
+	cfg->ops.prepare = t_prepare;
+	cfg->ops.invalidate = t_invalidate;
 }
 
 static inline struct clo_gmem *t_file(struct t_host *h, uint64_t npages, uint64_t flags,
@@ -252,6 +272,8 @@ static inline void t_convert(struct clo_gmem *g, struct clo_range r, bool to_pri
 
 	clo_rangelock_lock(clo_gmem_ranges(g), work, &hold);
 	clo_inval_begin(clo_gmem_inval(g), work);
+	if (!to_private)
+		clo_gmem_invalidate(g, r, CLO_INVALIDATE_TO_SHARED);
 	for (uint64_t i = r.start; i < r.end; i++) {
 		struct clo_pfn pfn, head;
 		struct clo_frame_info f;

@@ -86,7 +86,7 @@ TEST(allocate_does_not_touch)
 	t_host_open(&h, 6, 64);
 	t_soil(h.db, 64);
 	cfg = t_config(&h, 8, 0, 0);
-	cfg.ops.prepare = t_prepare;
+	t_hooks(&cfg);
 	CHECK_OK(clo_gmem_open(h.db, NULL, &cfg, &g));
 	CHECK_OK(clo_attr_set(clo_gmem_attr(g), clo_range(2, 3), false));
 	CHECK_OK(t_allocate(g, 1, 2));
@@ -287,5 +287,37 @@ TEST(lost_frame_is_not_served)
 	CHECK_OK(t_punch(g, 0, 4));
 	clo_gmem_unpin(pin);
 	clo_gmem_put(g);
+	t_host_close(&h);
+}
+
+/* After the zap and the flush, before anything is freed; once. */
+TEST(what_was_prepared_is_taken_back_before_it_is_freed)
+{
+	struct clo_gmem_binding b = { 0 };
+	struct t_host h;
+	struct clo_gmem_config cfg;
+	struct clo_gmem *g;
+
+	t_host_open(&h, 16, 64);
+	cfg = t_config(&h, 8, 0, 0);
+	t_hooks(&cfg);
+	CHECK_OK(clo_gmem_open(h.db, NULL, &cfg, &g));
+	CHECK_OK(clo_gmem_bind(g, &b, clo_range(0, 4), 100));
+	for (uint64_t i = 3; i < 6; i++)
+		(void)t_page(g, i, true);
+	CHECK_OK(t_allocate(g, 0, 1));
+	t_log_clear(&h.vm);
+	CHECK_OK(t_punch(g, 0, 5));
+	CHECK_STR(h.vm.log, "begin 100-104; zap 100-104 punch (4); flush (4); "
+			    "invalidate 3-4 gfn 103 why 2 (4); invalidate 4-5 why 2 (4); "
+			    "end 100-104 (1); ");
+	t_log_clear(&h.vm);
+	CHECK_OK(t_punch(g, 0, 5));
+	CHECK(!strstr(h.vm.log, "invalidate"));
+	CHECK_EQ(t_stats(g).invalidated, 2);
+	t_log_clear(&h.vm);
+	clo_gmem_unbind(&b);
+	clo_gmem_release(g);
+	CHECK_STR(h.vm.log, "invalidate 5-6 why 3 (1); ");
 	t_host_close(&h);
 }

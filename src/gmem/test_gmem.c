@@ -192,27 +192,27 @@ TEST(prepare_is_asked_for_private_use)
 	t_host_open(&h, 1024, 4096);
 	t_soil(h.db, 8);
 	cfg = t_config(&h, 8, CLO_GMEM_MMAP, 0);
-	cfg.ops.prepare = t_prepare;
+	t_hooks(&cfg);
 	CHECK_OK(clo_gmem_open(h.db, NULL, &cfg, &g));
 	h.vm.prepare_ret = -EIO;
 	CHECK_ERR(clo_gmem_get_folio(g, 2, clo_gfn(102), true, &pfn, &order), -EIO);
 	CHECK(h.vm.prepare_locked);
-	CHECK_EQ(h.vm.prepare_gfn.n, 102);
-	CHECK_EQ(h.vm.prepare_order, 0);
+	CHECK_EQ(h.vm.prepared.gfn.n, 102);
+	CHECK_EQ(h.vm.prepared.order, 0);
 	/* The folio stays, not up to date, unlocked. */
 	CHECK_EQ(t_frame(g, 2).state, CLO_FRAME_PRIVATE);
 	CHECK_EQ(t_frame(g, 2).flags, 0);
 	CHECK_EQ(t_stats(g).prepared, 0);
 	h.vm.prepare_ret = 0;
 	CHECK_OK(clo_gmem_get_folio(g, 2, clo_gfn(102), true, &pfn, &order));
-	CHECK_EQ(t_frame(g, 2).flags, CLO_FRAME_UPTODATE);
+	CHECK_EQ(t_frame(g, 2).flags, CLO_FRAME_UPTODATE | CLO_FRAME_PREPARED);
 	t_bytes(g, pfn)[0] = 0x77;
 	CHECK_EQ(h.vm.prepare_calls, 2);
 	/* As KVM: on each use, because the kind may have changed meanwhile. Its failure then keeps
 	 * the content. */
 	h.vm.prepare_ret = -EBUSY;
 	CHECK_ERR(clo_gmem_get_folio(g, 2, clo_gfn(102), true, &pfn, &order), -EBUSY);
-	CHECK_EQ(t_frame(g, 2).flags, CLO_FRAME_UPTODATE);
+	CHECK_EQ(t_frame(g, 2).flags, CLO_FRAME_UPTODATE | CLO_FRAME_PREPARED);
 	h.vm.prepare_ret = 0;
 	CHECK_OK(clo_gmem_get_folio(g, 2, clo_gfn(102), true, &pfn, &order));
 	CHECK_EQ(t_bytes(g, pfn)[0], 0x77);

@@ -14,18 +14,18 @@ TEST(prepare_of_a_huge_folio)
 
 	t_host_open(&h, 1024, 4096);
 	cfg = t_config(&h, 1024, CLO_GMEM_HUGETLB, 9);
-	cfg.ops.prepare = t_prepare;
+	t_hooks(&cfg);
 	CHECK_OK(clo_gmem_open(h.db, NULL, &cfg, &g));
 	CHECK_OK(clo_gmem_get_folio(g, 515, clo_gfn(1027), true, &pfn, &order));
 	CHECK_EQ(order, 9);
-	CHECK_EQ(h.vm.prepare_order, 9);
-	CHECK_EQ(h.vm.prepare_gfn.n, 1024);
-	CHECK_EQ(h.vm.prepare_head.n, pfn.n - 3);
+	CHECK_EQ(h.vm.prepared.order, 9);
+	CHECK_EQ(h.vm.prepared.gfn.n, 1024);
+	CHECK_EQ(h.vm.prepared.pfn.n, pfn.n - 3);
 	/* A slot that begins at gfn 0 in the middle of a folio. */
 	CHECK_OK(clo_gmem_get_folio(g, 515, clo_gfn(2), true, &pfn, &order));
-	CHECK_EQ(h.vm.prepare_order, 0);
-	CHECK_EQ(h.vm.prepare_gfn.n, 2);
-	CHECK_EQ(h.vm.prepare_head.n, pfn.n);
+	CHECK_EQ(h.vm.prepared.npages, 1);
+	CHECK_EQ(h.vm.prepared.gfn.n, 2);
+	CHECK_EQ(h.vm.prepared.pfn.n, pfn.n);
 	clo_gmem_release(g);
 	t_host_close(&h);
 }

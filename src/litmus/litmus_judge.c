@@ -22,6 +22,7 @@ SAME_REASON(CONTENT);
 SAME_REASON(PUNCH);
 SAME_REASON(SLOT);
 SAME_REASON(RELEASE);
+SAME_REASON(HOOK);
 _Static_assert((int)CLO_LITMUS_C_FAULTS == (int)CLO_ZAP_REASON_COUNT, "zap reasons");
 
 struct judge {
@@ -143,6 +144,8 @@ static void count_vm(struct judge *j, unsigned vm)
 	c[CLO_LITMUS_C_MOVED_LEAVES] = s.moved_leaves;
 	c[CLO_LITMUS_C_SHOOTDOWNS] = s.shootdowns;
 	c[CLO_LITMUS_C_PREPARED] = clo_a64_get(&j->r->vms[vm].prepared);
+	c[CLO_LITMUS_C_INVALIDATED] = clo_a64_get(&j->r->vms[vm].invalidated);
+	c[CLO_LITMUS_C_UNPAIRED] = clo_a64_get(&j->r->vms[vm].unpaired);
 	c[CLO_LITMUS_C_BACKED_TWICE] = report.backed_twice;
 	c[CLO_LITMUS_C_PINS_LEFT] = report.pins_left;
 	c[CLO_LITMUS_C_FRAMES_LOST] = report.frames_lost;

@@ -23,11 +23,13 @@ struct clo_lit_thread {
 	struct clo_litmus_result results[CLO_LITMUS_OPS];
 };
 
+struct clo_litmus_run;
 struct clo_lit_vm {
 	struct clo_vm *vm;
 	struct clo_vcpu *own;
 	struct clo_a32 prepare_error; /* -errno of the hook, sign removed; 0 = ok */
-	struct clo_a64 prepared;
+	struct clo_a64 prepared, invalidated, unpaired; /* calls, pages, pages */
+	struct clo_litmus_run *run;
 };
 
 struct clo_lit_device_pin {
@@ -48,6 +50,7 @@ struct clo_litmus_run {
 	struct clo_host *host;
 	struct clo_lit_vm vms[CLO_LITMUS_VMS];
 	struct clo_gmem *gmems[CLO_LITMUS_GMEMS]; /* NULL: closed */
+	struct clo_a64 books[CLO_LITMUS_GMEMS];   /* bit per page: prepared, say the hooks */
 	void *ram[CLO_LITMUS_SLOTS];              /* the VMM's memory; NULL: none needed */
 	struct clo_aptr pins[CLO_LITMUS_PINS];
 	struct clo_lit_device devices[CLO_LITMUS_LISTENERS];

@@ -26,16 +26,53 @@ static int setup_error(int ret, const char *what, const char *name, char *why)
 	return ret == 0 || ret == -ENOMEM ? ret : -EINVAL;
 }
 
-static int prepare_hook(void *arg, uint64_t gpa, uint64_t npages)
+/* What the hooks have been told of the pages of a file: one bit each, of the first 64. */
+static struct clo_a64 *books_of(struct clo_lit_vm *vm, const struct clo_hook_pages *p)
+{
+	struct clo_litmus_run *r = vm->run;
+
+	for (unsigned i = 0; i < r->p->gmem_count; i++) {
+		if (r->gmems[i] == p->gmem)
+			return &r->books[i];
+	}
+	return NULL;
+}
+
+static uint64_t bits_of(const struct clo_hook_pages *p)
+{
+	uint64_t at = p->gmem_offset >> CLO_PAGE_SHIFT;
+	struct clo_range r = clo_range_clip(clo_range(at, at + p->npages), clo_range(0, 64));
+
+	if (r.start >= r.end)
+		return 0;
+	return (~0ULL >> (64 - clo_range_len(r))) << r.start;
+}
+
+static int prepare_hook(void *arg, const struct clo_hook_pages *p)
 {
 	struct clo_lit_vm *vm = arg;
 	int error = -(int)clo_a32_get(&vm->prepare_error);
+	struct clo_a64 *books = books_of(vm, p);
 
-	clo_note(error ? "prepare fails" : "prepare", gpa >> CLO_PAGE_SHIFT);
-	(void)npages;
+	clo_note(error ? "prepare fails" : "prepare", p->gpa >> CLO_PAGE_SHIFT);
 	if (error == 0)
 		clo_a64_add(&vm->prepared, 1);
+	if (error == 0 && books)
+		clo_a64_or(books, bits_of(p));
 	return error;
+}
+
+/* A page that was not prepared, or was taken back already, is not the trust model's to give. */
+static void invalidate_hook(void *arg, const struct clo_hook_pages *p)
+{
+	struct clo_lit_vm *vm = arg;
+	struct clo_a64 *books = books_of(vm, p);
+	uint64_t bits = bits_of(p);
+
+	clo_note("invalidated, gfn", p->gpa >> CLO_PAGE_SHIFT);
+	clo_a64_add(&vm->invalidated, p->npages);
+	if (books && (clo_a64_and(books, ~bits) & bits) != bits)
+		clo_a64_add(&vm->unpaired, 1);
 }
 
 static int make_vms(struct clo_litmus_run *r, char *why)
@@ -52,12 +89,21 @@ static int make_vms(struct clo_litmus_run *r, char *why)
 		};
 		int ret = clo_vm_create(r->host, &cfg, &r->vms[i].vm);
 
+		r->vms[i].run = r;
 		if (ret == 0)
 			ret = clo_vcpu_create(r->vms[i].vm, CLO_LIT_OWN_VCPU, &r->vms[i].own);
 		if (ret)
 			return setup_error(ret, "VM", v->name, why);
-		if (v->has_prepare)
-			clo_vm_set_prepare(r->vms[i].vm, prepare_hook, NULL, &r->vms[i]);
+		if (v->has_prepare) {
+			struct clo_vm_hooks hooks = { .size = sizeof(hooks),
+						      .prepare = prepare_hook,
+						      .invalidate = invalidate_hook,
+						      .arg = &r->vms[i] };
+
+			ret = clo_vm_set_hooks(r->vms[i].vm, &hooks);
+			if (ret)
+				return ret;
+		}
 	}
 	return 0;
 }

@@ -93,7 +93,7 @@ const struct clo_lit_op_info clo_lit_ops[CLO_LITMUS_CODE_COUNT] = {
 	[CLO_LITMUS_ACCEPT] = { "accept", false, { A_LISTENER },
 		"the DMA listener refuses nothing any more" },
 	[CLO_LITMUS_PREPARE] = { "prepare", false, { A_STATUS },
-		"install the VM's prepare hook; from now on it gives this result" },
+		"install the VM's hooks; from now on prepare gives this result" },
 };
 
 /* The sketch in the design writes the initial state with these. */
@@ -193,6 +193,7 @@ const struct clo_lit_word clo_lit_counters[] = {
 	COUNTER("zaps_punch", ZAPS_PUNCH, "... frames were freed"),
 	COUNTER("zaps_slot", ZAPS_SLOT, "... memslot deleted or moved"),
 	COUNTER("zaps_release", ZAPS_RELEASE, "... file closed"),
+	COUNTER("zaps_hook", ZAPS_HOOK, "... the hooks must see the page"),
 	COUNTER("faults", FAULTS, "faults of all vCPUs of the VM"),
 	COUNTER("faults_fixed", FAULTS_FIXED, "... that ended in a mapping"),
 	COUNTER("faults_retried", FAULTS_RETRIED, "... that were tried again"),
@@ -204,6 +205,8 @@ const struct clo_lit_word clo_lit_counters[] = {
 	COUNTER("shootdowns", SHOOTDOWNS, "rounds of TLB shoot-down"),
 	COUNTER("zaps", ZAPS, "leaves zapped, all reasons"),
 	COUNTER("prepared", PREPARED, "calls of the prepare hook that gave 0"),
+	COUNTER("invalidated", INVALIDATED, "pages that the invalidate hook was called for"),
+	COUNTER("unpaired", UNPAIRED, "... and that were not prepared"),
 	COUNTER("backed_twice", BACKED_TWICE, "leak report: pages in both backings"),
 	COUNTER("pins_left", PINS_LEFT, "leak report: pins"),
 	COUNTER("frames_lost", FRAMES_LOST, "leak report: frames"),

@@ -246,13 +246,13 @@ TEST(exit_poison)
 	eng_close(&e);
 }
 
-static int prepare(void *arg, uint64_t gpa, uint64_t npages)
+static int prepare(void *arg, const struct clo_hook_pages *p)
 {
 	static const int results[] = { 0, -EIO, -EAGAIN, -EACCES, -EFAULT, 1 };
 	int *left = arg;
 
-	CHECK_EQ(gpa, E_GPA + 2 * E_PAGE);
-	CHECK_EQ(npages, 1);
+	CHECK_EQ(p->gpa, E_GPA + 2 * E_PAGE);
+	CHECK_EQ(p->npages, 1);
 	return results[*left];
 }
 
@@ -260,14 +260,10 @@ TEST(exit_prepare)
 {
 	uint64_t gpa, bytes;
 	int left = 0;
-	struct clo_gmem *bare;
+	struct clo_vm_hooks hooks = { .size = sizeof(hooks), .prepare = prepare, .arg = &left };
 	struct eng e;
 
-	eng_open(&e, (struct eng_config){ .no_slot = true });
-	bare = e.gmem;
-	clo_vm_set_prepare(e.vm, prepare, NULL, &left);
-	CHECK_OK(clo_gmem_create(e.vm, 16 * E_PAGE, 0, 0, &e.gmem));
-	CHECK_OK(eng_slot(&e, 0, E_GPA, 16, 0));
+	eng_open(&e, (struct eng_config){ .hooks = &hooks });
 	CHECK_OK(eng_convert(&e, 0, 16, CLO_CONVERT_TO_PRIVATE));
 	/* Whatever it says is an exit, -EAGAIN too: a retry would have to change something. */
 	for (left = 5; left > 0; left--) {
@@ -280,7 +276,6 @@ TEST(exit_prepare)
 		CHECK_ERR(clo_vcpu_pre_fault(e.vcpu, &gpa, &bytes), errors[left]);
 	}
 	CHECK_OK(eng_store(&e, 2, 0, 1));
-	clo_gmem_close(bare);
 	eng_close(&e);
 }
 

@@ -80,12 +80,11 @@ struct hook {
 	uint64_t kick_at;
 };
 
-static int kicking_prepare(void *arg, uint64_t gpa, uint64_t npages)
+static int kicking_prepare(void *arg, const struct clo_hook_pages *p)
 {
 	struct hook *h = arg;
 
-	(void)npages;
-	if (gpa == E_GPA + h->kick_at * E_PAGE)
+	if (p->gpa == E_GPA + h->kick_at * E_PAGE)
 		clo_vcpu_kick(h->e.vcpu);
 	return 0;
 }
@@ -94,14 +93,12 @@ TEST(pages_before_the_kick_are_done)
 {
 	uint64_t gpa = E_GPA + 8 * E_PAGE, bytes = 3 * E_PAGE;
 	struct hook h = { .kick_at = 1 };
+	struct clo_vm_hooks hooks = { .size = sizeof(hooks),
+				      .prepare = kicking_prepare,
+				      .arg = &h };
 	uint8_t out[3 * E_PAGE];
 
-	eng_open(&h.e, (struct eng_config){ .no_slot = true });
-	clo_vm_set_prepare(h.e.vm, kicking_prepare, NULL, &h);
-	/* The hook is for files that are made after it. */
-	clo_gmem_close(h.e.gmem);
-	CHECK_OK(clo_gmem_create(h.e.vm, 16 * E_PAGE, 0, 0, &h.e.gmem));
-	CHECK_OK(eng_slot(&h.e, 0, E_GPA, 16, 0));
+	eng_open(&h.e, (struct eng_config){ .hooks = &hooks });
 	CHECK_OK(eng_convert(&h.e, 0, 16, CLO_CONVERT_TO_PRIVATE));
 	memset(out, 5, sizeof(out));
 	CHECK_ERR(clo_vcpu_access(h.e.vcpu, E_GPA, out, sizeof(out), CLO_ACCESS_WRITE), -EINTR);

@@ -74,6 +74,25 @@ AT(clo_vm_stats, ipis, 208);
 AT(clo_vm_stats, table_pages, 216);
 SIZE(clo_vm_stats, 224);
 
+AT(clo_hook_pages, size, 0);
+AT(clo_hook_pages, why, 4);
+AT(clo_hook_pages, gpa, 8);
+AT(clo_hook_pages, npages, 16);
+AT(clo_hook_pages, pfn, 24);
+AT(clo_hook_pages, gmem, 32);
+AT(clo_hook_pages, gmem_offset, 40);
+AT(clo_hook_pages, order, 48);
+AT(clo_hook_pages, reserved, 52);
+SIZE(clo_hook_pages, 56);
+
+VERSIONED(clo_vm_hooks, size, CLO_VM_HOOKS_SIZE_VER0);
+AT(clo_vm_hooks, reserved, 4);
+AT(clo_vm_hooks, prepare, 8);
+AT(clo_vm_hooks, inaccessible, 16);
+AT(clo_vm_hooks, invalidate, 24);
+AT(clo_vm_hooks, arg, 32);
+SIZE(clo_vm_hooks, 40);
+
 VERSIONED(clo_region, size, CLO_REGION_SIZE_VER0);
 AT(clo_region, slot, 4);
 AT(clo_region, flags, 8);

@@ -112,21 +112,27 @@ static void conversions(struct eng *e)
 	CHECK_OK(eng_convert(e, 1, 4, 0));
 }
 
-static int prepare(void *arg, uint64_t gpa, uint64_t npages)
+static int prepare(void *arg, const struct clo_hook_pages *p)
 {
 	(void)arg;
-	(void)gpa;
-	(void)npages;
+	(void)p;
 	pthread_testcancel();
 	return 0;
 }
 
-static void inaccessible(void *arg, uint64_t gpa, uint64_t npages)
+static void changes_hands(void *arg, const struct clo_hook_pages *p)
 {
-	(void)prepare(arg, gpa, npages);
+	(void)prepare(arg, p);
 }
 
-static void open_engine(struct eng *e)
+static const struct clo_vm_hooks hooks = {
+	.size = sizeof(hooks),
+	.prepare = prepare,
+	.inaccessible = changes_hands,
+	.invalidate = changes_hands,
+};
+
+static void open_engine(struct eng *e, const struct clo_vm_hooks *h)
 {
 	struct clo_view_probe p;
 
@@ -134,6 +140,7 @@ static void open_engine(struct eng *e)
 	eng_open(e, (struct eng_config){ .owner = CLO_ATTR_OWNER_GMEM,
 					 .vm_flags = CLO_VM_TYPED_ACCESS,
 					 .gmem_flags = CLO_GMEM_MMAP | CLO_GMEM_INIT_SHARED,
+					 .hooks = h,
 					 .view = p.best == CLO_VIEW_UFFD ? CLO_HOST_VIEW_UFFD
 									 : CLO_HOST_VIEW_REMAP });
 }
@@ -145,7 +152,7 @@ TEST(calls)
 	struct clo_gmem_pin *pin;
 	struct eng e;
 
-	open_engine(&e);
+	open_engine(&e, NULL);
 	CHECK_OK(clo_gmem_pin(e.gmem, 3 * E_PAGE, E_PAGE, "dev", &pin, NULL));
 	for (size_t i = 0; i < CLO_ARRAY_SIZE(all); i++) {
 		test_note("call %zu", i);
@@ -158,21 +165,12 @@ TEST(calls)
 
 TEST(callbacks)
 {
-	struct clo_gmem *g;
 	struct eng e;
 
-	open_engine(&e);
+	open_engine(&e, &hooks);
 	CHECK_OK(clo_vm_add_dma_listener(e.vm, &listener));
 	cancelled(&e, conversions);
 	CHECK_OK(clo_vm_remove_dma_listener(e.vm, &listener));
-	/* The hook counts for files that are made after it. */
-	clo_vm_set_prepare(e.vm, prepare, inaccessible, NULL);
-	CHECK_OK(eng_slot_delete(&e, 0));
-	g = e.gmem;
-	CHECK_OK(clo_gmem_create(e.vm, e.pages * E_PAGE, CLO_GMEM_MMAP | CLO_GMEM_INIT_SHARED, 0,
-				 &e.gmem));
-	clo_gmem_close(g);
-	CHECK_OK(eng_slot(&e, 0, E_GPA, e.pages, 0));
 	cancelled(&e, conversions);
 	conversions(&e);
 	eng_close(&e);

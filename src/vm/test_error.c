@@ -296,27 +296,25 @@ static int listener(struct eng *e)
 	return ret;
 }
 
-static int prepare(void *arg, uint64_t gpa, uint64_t npages)
+static int prepare(void *arg, const struct clo_hook_pages *p)
 {
 	(void)arg;
-	(void)gpa;
-	(void)npages;
+	(void)p;
 	return -ENOMEM;
 }
 
+/* In a VM of its own: hooks come before files. */
 static int hook(struct eng *e)
 {
-	struct clo_gmem *first = e->gmem;
+	struct clo_vm_hooks hooks = { .size = sizeof(hooks), .prepare = prepare };
+	struct eng own;
 	int ret;
 
-	clo_vm_set_prepare(e->vm, prepare, NULL, NULL);
-	CHECK_OK(clo_gmem_create(e->vm, E_PAGE, 0, 0, &e->gmem));
-	CHECK_OK(eng_slot(e, 1, E_GPA + 16 * E_PAGE, 1, 0));
-	CHECK_OK(eng_convert(e, 16, 1, CLO_CONVERT_TO_PRIVATE));
-	ret = eng_store(e, 16, 0, 1);
-	clo_gmem_close(e->gmem);
-	e->gmem = first;
-	CHECK_OK(eng_slot_delete(e, 1));
+	(void)e;
+	eng_open(&own, (struct eng_config){ .hooks = &hooks });
+	CHECK_OK(eng_convert(&own, 0, 1, CLO_CONVERT_TO_PRIVATE));
+	ret = eng_store(&own, 0, 0, 1);
+	eng_close(&own);
 	return ret;
 }
 

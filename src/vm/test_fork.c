@@ -31,6 +31,7 @@ static void vm_calls_are_refused(struct eng *e)
 {
 	struct clo_vm_config vc = { .size = sizeof(vc), .type = CLO_VM_SW_PROTECTED };
 	struct clo_convert c = eng_range(0, 1, CLO_CONVERT_TO_PRIVATE);
+	struct clo_vm_hooks hooks = { .size = sizeof(hooks) };
 	struct clo_region region = eng_region(e, 9, 9 * E_GPA, 1, 0);
 	uint64_t gpa = E_GPA, bytes = E_PAGE, attributes = 9, same = 9;
 	struct clo_gmem *g = NULL;
@@ -51,8 +52,8 @@ static void vm_calls_are_refused(struct eng *e)
 	CHECK_ERR(clo_vm_convert(e->vm, &c), -EIO);
 	CHECK_ERR(clo_vm_add_dma_listener(e->vm, &listener), -EIO);
 	CHECK_ERR(clo_vm_remove_dma_listener(e->vm, &listener), -EIO);
-	clo_vm_set_prepare(e->vm, NULL, NULL, e);
-	CHECK(e->vm->prepare_arg == NULL);
+	CHECK_ERR(clo_vm_set_hooks(e->vm, &hooks), -EIO);
+	CHECK(e->vm->hooks.size == 0);
 	CHECK_ERR(clo_vcpu_access(e->vcpu, E_GPA, &byte, 1, 0), -EIO);
 	CHECK_ERR(clo_vcpu_pre_fault(e->vcpu, &gpa, &bytes), -EIO);
 	CHECK_ERR(clo_vcpu_map_gpa_range(e->vcpu, E_GPA, 1, 0), -EIO);

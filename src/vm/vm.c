@@ -180,9 +180,7 @@ int clo_gmem_create(struct clo_vm *vm, uint64_t bytes, uint64_t flags, uint32_t 
 	if (vm->attr_owner == CLO_ATTR_OWNER_GMEM)
 		cfg.valid_flags |= vm->trust->gmem_flags_gmem_owner;
 	cfg.ops.vm = vm;
-	/* Then a fault on a ready folio takes no folio lock. */
-	if (!vm->prepare)
-		cfg.ops.prepare = NULL;
+	clo_vm_hook_ops(vm, &cfg.ops);
 	ret = clo_gmem_open(vm->host->db, vm->host->views, &cfg, &entry->gmem);
 	if (ret) {
 		clo_free(entry);
@@ -341,16 +339,6 @@ int clo_vm_set_holes(struct clo_vm *vm, uint32_t slot_id, uint64_t gpa, uint64_t
 	if (ret == 0 && !mapped)
 		clo_touch_wait(&vm->mmu, gfns);
 	return ret;
-}
-
-void clo_vm_set_prepare(struct clo_vm *vm, int (*prepare)(void *arg, uint64_t gpa, uint64_t npages),
-			void (*inaccessible)(void *arg, uint64_t gpa, uint64_t npages), void *arg)
-{
-	if (clo_forked(vm->fork_gen))
-		return;
-	vm->prepare = prepare;
-	vm->prepare_inaccessible = inaccessible;
-	vm->prepare_arg = arg;
 }
 
 int clo_vm_stats(struct clo_vm *vm, struct clo_vm_stats *out)

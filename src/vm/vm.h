@@ -84,9 +84,7 @@ struct clo_vm {
 	struct clo_vm_listener *listeners; /* [dma_lock] */
 	struct clo_vm_telling telling;     /* [dma_lock] ring of those in progress, oldest first */
 	uint64_t dma_turn;                 /* [dma_lock] moves with conversions and with the list */
-	void (*prepare_inaccessible)(void *arg, uint64_t gpa, uint64_t npages);
-	int (*prepare)(void *arg, uint64_t gpa, uint64_t npages); /* set before vCPUs run */
-	void *prepare_arg;
+	struct clo_vm_hooks hooks;         /* set before there is a file */
 	struct clo_stat zaps[CLO_ZAP_REASON_COUNT];
 	struct clo_stat moved, conversions, converted_pages, conversions_failed, undo_failures;
 };
@@ -125,6 +123,9 @@ struct clo_reason_info {
 	const char *text;
 };
 const struct clo_reason_info *clo_reason_nth(uint32_t reason); /* NULL: no such reason */
+
+/* The inaccessible hook, for a piece of a conversion; @arg: the VM. */
+void clo_vm_tell_inaccessible(void *arg, const struct clo_gmem_piece *piece);
 
 /* gfns that a stage-2 table can hold. */
 #define CLO_GFN_END (1ULL << CLO_GFN_BITS)

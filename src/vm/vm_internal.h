@@ -6,6 +6,8 @@
 #include "vm.h"
 
 extern const struct clo_gmem_ops clo_vm_gmem_ops;
+/* Adds what the VM's hooks need. */
+void clo_vm_hook_ops(const struct clo_vm *vm, struct clo_gmem_ops *ops);
 void clo_vm_slot_flush(void *arg, const struct clo_slot *slot);
 void clo_vm_slot_settle(void *arg, struct clo_range gfns);
 void clo_vm_slot_write_protect(void *arg, const struct clo_slot *slot);

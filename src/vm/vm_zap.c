@@ -84,28 +84,11 @@ static void gmem_end(void *arg, struct clo_range gfns)
 	clo_inval_end(&vm->mmu.inval, gfns);
 }
 
-static int gmem_prepare(void *arg, struct clo_pfn head, unsigned order, struct clo_gfn gfn)
-{
-	struct clo_vm *vm = arg;
-	int cancel, ret;
-
-	(void)head;
-	if (!vm->prepare)
-		return 0;
-	cancel = clo_cancel_off();
-	ret = vm->prepare(vm->prepare_arg, clo_gfn_to_gpa(gfn).a, 1ULL << order);
-	clo_cancel_restore(cancel);
-	if (ret > 0 || ret < -CLO_PREPARE_SHIFT)
-		ret = -EIO; /* no errno */
-	return ret ? ret - CLO_PREPARE_SHIFT : 0;
-}
-
 const struct clo_gmem_ops clo_vm_gmem_ops = {
 	.begin = gmem_begin,
 	.zap = gmem_zap,
 	.flush = gmem_flush,
 	.end = gmem_end,
-	.prepare = gmem_prepare,
 };
 
 /* clo_slots_config: a memslot goes away, or starts dirty logging. */

@@ -44,7 +44,7 @@ def shown_by_tests(name, entry):
         check(entry["no_file"], entry)
         for path in entry["tests"]:
             with open(os.path.join(ROOT, path), encoding="utf-8") as source:
-                switch = "CLO_BREAK_%s, true" % name.upper().replace("-", "_")
+                switch = "CLO_BREAK_%s, " % name.upper().replace("-", "_")
                 check(switch in source.read(), "%s does not switch %s" % (path, name))
     return test
 

@@ -25,6 +25,7 @@ struct eng_config {
 	uint64_t gmem_flags, pages, mem_bytes;
 	bool hypercalls;
 	bool no_slot;
+	const struct clo_vm_hooks *hooks; /* or NULL */
 };
 
 struct eng {
@@ -98,6 +99,8 @@ static inline void eng_open(struct eng *e, struct eng_config c)
 	e->user = eng_map_user(e->pages * E_PAGE);
 	CHECK_OK(clo_host_create(&hc, &e->host));
 	CHECK_OK(clo_vm_create(e->host, &vc, &e->vm));
+	if (c.hooks)
+		CHECK_OK(clo_vm_set_hooks(e->vm, c.hooks));
 	CHECK_OK(clo_gmem_create(e->vm, e->pages * E_PAGE, c.gmem_flags, c.page_order, &e->gmem));
 	CHECK_OK(clo_vcpu_create(e->vm, 0, &e->vcpu));
 	if (!c.no_slot)

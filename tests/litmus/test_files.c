@@ -45,6 +45,8 @@
 	X(slot_delete_vs_punch, "slot-delete-vs-punch", 1)                                         \
 	X(slot_delete_vs_punch_beside, "slot-delete-vs-punch-beside", 1)                           \
 	X(slot_refused_vs_punch, "slot-refused-vs-punch", 2)                                       \
+	X(taken_back, "taken-back", 1)                                                             \
+	X(taken_back_undone, "taken-back-undone", 1)                                               \
 	X(two_backings_again, "two-backings-again", 1)                                             \
 	X(two_backings_vs_slot, "two-backings-vs-slot", 1)                                         \
 	X(wait_for_listener, "wait-for-listener", 1)                                               \
@@ -362,7 +364,8 @@ static void found(const char *file, enum clo_break which, const char *invariants
 	X(touch_wait, "fault-vs-convert", TOUCH_WAIT, "outcome")                                   \
 	X(event_look, "fault-vs-punch", EVENT_LOOK, "I7")                                          \
 	X(flush_ended, "slot-delete-vs-punch", FLUSH_ENDED, "I5")                                  \
-	X(zap_clear, "slot-delete-vs-punch", ZAP_CLEAR, "outcome I5 I1")
+	X(zap_clear, "slot-delete-vs-punch", ZAP_CLEAR, "outcome I5 I1")                           \
+	X(invalidate_hook, "taken-back", INVALIDATE_HOOK, "I1")
 
 #define BREAK_TEST(id, file, which, invariants)                                                    \
 	TEST_TIMEOUT(break_##id, 120)                                                              \
