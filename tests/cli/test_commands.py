@@ -72,8 +72,12 @@ def test_states_as_json():
 
 
 def test_doctor():
-    done = check_status(run("doctor"), 0)
-    found = run("doctor", "--json").json()
+    # Another test may reserve huge pages for a moment: asked until nothing changed meanwhile.
+    for _ in range(20):
+        found = run("doctor", "--json").json()
+        done = check_status(run("doctor"), 0)
+        if found == run("doctor", "--json").json():
+            break
     check_keys(found, ["checks", "free_2m_pages", "free_1g_pages", "max_map_count", "level",
                        "protects", "user_mode_only"], "doctor")
     check(found["level"] in ("uffd", "remap", "soft"), found["level"])
