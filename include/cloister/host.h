@@ -38,9 +38,11 @@ struct clo_host_config {
  * allow 4 times mem_bytes, and some), or no huge pages. -EPERM: the view asked for is not permitted
  * on this machine (AUTO never gives this). Else what memfd_create(2) gave.
  * The address space of the pool is far larger than mem_bytes (32 TiB for the first host of a
- * process, for each further one half of what is left of 64 TiB), and mlockall() counts it: it may
- * be called before this, or later with MCL_ONFAULT; later without, MCL_CURRENT fills all of it with
- * memory. Under MCL_FUTURE a finite RLIMIT_MEMLOCK (without CAP_IPC_LOCK) is -ENOMEM here.
+ * process, for each further one half of what is left of 64 TiB), and mlockall() counts it: under
+ * MCL_FUTURE a finite RLIMIT_MEMLOCK (without CAP_IPC_LOCK) is -ENOMEM here. Memory comes, and is
+ * locked, with the first touch: when mlockall() was called before this, or later with MCL_ONFAULT,
+ * or on Linux 6.15 or newer. On older kernels a later MCL_CURRENT fills all of the pool's address
+ * space and of its tables, far more than mem_bytes, until the process is killed: do not call it.
  */
 CLO_API int clo_host_create(const struct clo_host_config *cfg, struct clo_host **out) CLO_CHECKED;
 /* -EBUSY: VMs are left; nothing has changed. Waits for memory that is freed late. NULL is 0. */

@@ -13,6 +13,10 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#ifndef MADV_GUARD_INSTALL
+#define MADV_GUARD_INSTALL 102
+#endif
+
 #ifdef CLO_TEST
 /* Relaxed: an exact n-th only has a meaning when one thread allocates. */
 static uint64_t fail_at;
@@ -103,23 +107,49 @@ static bool is_locked(void *p)
 	return madvise(p, (size_t)CLO_PAGE_SIZE, MADV_DONTNEED) != 0 && errno == EINVAL;
 }
 
+/*
+ * mlockall(MCL_CURRENT) fills each VMA from its start on, up to the first page that cannot be
+ * faulted in, and goes on with the next VMA: so the first page is made one. EINVAL on older
+ * kernels.
+ */
+static void guard(void *p)
+{
+	(void)madvise(p, (size_t)CLO_PAGE_SIZE, MADV_GUARD_INSTALL);
+}
+
 void *clo_map_sparse(size_t bytes, int flags, int fd)
 {
-	/* Without rights nothing is filled in, whatever mlockall() asked for. */
-	void *p = mmap(NULL, bytes, PROT_NONE, flags | MAP_NORESERVE, fd, 0);
+	size_t all = bytes + CLO_SPARSE_LEAD;
+	bool locked;
+	uint8_t *p;
 
+	if (all < bytes) {
+		errno = ENOMEM;
+		return NULL;
+	}
+	/* Without rights nothing is filled in, whatever mlockall() asked for. */
+	p = mmap(NULL, all, PROT_NONE, flags | MAP_NORESERVE, fd, 0);
 	if (p == MAP_FAILED)
 		return NULL;
-	if (is_locked(p) && mlock2(p, bytes, MLOCK_ONFAULT) != 0)
-		(void)munlock(p, bytes);
-	if (mprotect(p, bytes, PROT_READ | PROT_WRITE) != 0) {
+	locked = is_locked(p);
+	if (locked)
+		(void)munlock(p, all);
+	guard(p);
+	if (locked)
+		(void)mlock2(p, all, MLOCK_ONFAULT);
+	if (mprotect(p, all, PROT_READ | PROT_WRITE) != 0) {
 		int err = errno;
 
-		(void)munmap(p, bytes);
+		(void)munmap(p, all);
 		errno = err;
 		return NULL;
 	}
-	return p;
+	return p + CLO_SPARSE_LEAD;
+}
+
+void clo_unmap_sparse(void *p, size_t bytes)
+{
+	(void)munmap((uint8_t *)p - CLO_SPARSE_LEAD, bytes + CLO_SPARSE_LEAD);
 }
 
 void *clo_alloc_sparse(size_t bytes)
@@ -141,6 +171,6 @@ void clo_free_sparse(void *p, size_t bytes)
 {
 	if (!p || clo_arena_put_sparse(p, bytes))
 		return;
-	munmap(p, bytes);
+	clo_unmap_sparse(p, bytes);
 	clo_alloc_account(-(int64_t)bytes);
 }

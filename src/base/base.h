@@ -126,10 +126,15 @@ void *clo_alloc_sparse(size_t bytes) CLO_MUST_USE;
 void clo_free_sparse(void *p, size_t bytes);
 /*
  * What clo_alloc_sparse() is made of: mmap() of @bytes with @flags and @fd, readable and writable,
- * or NULL with errno. A program that called mlockall(MCL_FUTURE) has every new mapping filled at
- * once, 1 TiB of it too; here memory comes with the first touch all the same, and is locked then.
+ * or NULL with errno. A program that calls mlockall() has every mapping filled at once, 1 TiB of it
+ * too; here memory comes with the first touch all the same, and is locked then. For that there is a
+ * lead of CLO_SPARSE_LEAD bytes before what is returned, in the same VMA, which nobody may touch or
+ * set apart: advice that is kept with a VMA is given to both. In a file the lead is its first
+ * bytes. MCL_CURRENT needs Linux 6.13, of a file 6.15.
  */
+#define CLO_SPARSE_LEAD ((size_t)2 << 20)
 void *clo_map_sparse(size_t bytes, int flags, int fd) CLO_MUST_USE;
+void clo_unmap_sparse(void *p, size_t bytes);
 #ifdef CLO_TEST
 void clo_alloc_fail_at(uint64_t n);
 uint64_t clo_alloc_count(void);

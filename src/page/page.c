@@ -59,7 +59,7 @@ bool page_pool_back(struct clo_pagedb *db, struct clo_pfn pfn, uint64_t npages)
 
 	if (db->kind != CLO_POOL_HUGETLB)
 		return true;
-	return fallocate(db->fd, FALLOC_FL_KEEP_SIZE, (off_t)(start << CLO_PAGE_SHIFT),
+	return fallocate(db->fd, FALLOC_FL_KEEP_SIZE, (off_t)clo_page_file_off(clo_pfn(start)),
 			 (off_t)((end - start) << CLO_PAGE_SHIFT)) == 0;
 }
 
@@ -70,7 +70,8 @@ static int open_memfd(struct clo_pagedb *db)
 	int ret;
 
 	/* Beyond it ftruncate is SIGXFSZ. */
-	if (getrlimit(RLIMIT_FSIZE, &limit) == 0 && limit.rlim_cur < db->map_bytes)
+	if (getrlimit(RLIMIT_FSIZE, &limit) == 0 &&
+	    limit.rlim_cur < CLO_SPARSE_LEAD + db->map_bytes)
 		return clo_fail(-ENOMEM, CLO_REASON_SPACE, "ulimit -f");
 	if (db->kind == CLO_POOL_HUGETLB)
 		flags |= MFD_HUGETLB | MFD_HUGE_2MB;
@@ -78,7 +79,7 @@ static int open_memfd(struct clo_pagedb *db)
 	if (ret)
 		return ret;
 	db->fd = db->fork_fd.fd;
-	if (ftruncate(db->fd, (off_t)db->map_bytes))
+	if (ftruncate(db->fd, (off_t)(CLO_SPARSE_LEAD + db->map_bytes)))
 		return clo_fail_errno(CLO_REASON_KERNEL, "ftruncate");
 	return 0;
 }
@@ -96,7 +97,7 @@ static bool probe_huge(struct clo_pagedb *db)
 static void keep_from_children(struct clo_pagedb *db)
 {
 #ifndef CLO_SYNC_EXPLORE /* an arena, which outlives the pool */
-	(void)madvise(db->base, db->map_bytes, MADV_DONTFORK);
+	(void)madvise(db->base - CLO_SPARSE_LEAD, CLO_SPARSE_LEAD + db->map_bytes, MADV_DONTFORK);
 #else
 	(void)db;
 #endif
@@ -125,7 +126,7 @@ static int map_content(struct clo_pagedb *db)
 	db->base = p;
 	keep_from_children(db);
 	/* A core dump must neither hold guests' memory nor walk 1 TiB. */
-	(void)madvise(p, db->map_bytes, MADV_DONTDUMP);
+	(void)madvise(db->base - CLO_SPARSE_LEAD, CLO_SPARSE_LEAD + db->map_bytes, MADV_DONTDUMP);
 	if (db->kind == CLO_POOL_HUGETLB && !probe_huge(db))
 		return clo_fail(-ENOMEM, CLO_REASON_HUGETLB, "memory of the host");
 	return 0;
@@ -230,7 +231,7 @@ void clo_pagedb_destroy(struct clo_pagedb *db)
 	if (db->base && db->kind == CLO_POOL_ANON)
 		clo_free_sparse(db->base, db->map_bytes);
 	else if (db->base)
-		munmap(db->base, db->map_bytes);
+		clo_unmap_sparse(db->base, db->map_bytes);
 	if (db->fd >= 0)
 		clo_fork_fd_close(&db->fork_fd);
 #ifndef CLO_SYNC_EXPLORE
@@ -304,7 +305,7 @@ void clo_page_discard(struct clo_pagedb *db, struct clo_pfn pfn, uint64_t npages
 			      (size_t)((end - start) << CLO_PAGE_SHIFT), MADV_DONTNEED);
 	else
 		(void)fallocate(db->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
-				(off_t)(start << CLO_PAGE_SHIFT),
+				(off_t)clo_page_file_off(clo_pfn(start)),
 				(off_t)((end - start) << CLO_PAGE_SHIFT));
 	clo_cancel_restore(cancel);
 }

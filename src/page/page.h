@@ -98,6 +98,11 @@ int clo_pagedb_create(enum clo_pool_kind kind, uint64_t frames_limit, uint64_t p
 void clo_pagedb_destroy(struct clo_pagedb *db);
 enum clo_pool_kind clo_pagedb_kind(const struct clo_pagedb *db);
 int clo_pagedb_fd(const struct clo_pagedb *db); /* memfd, or -1 */
+/* Where a frame is in that file, in bytes. */
+static inline uint64_t clo_page_file_off(struct clo_pfn pfn)
+{
+	return CLO_SPARSE_LEAD + (pfn.n << CLO_PAGE_SHIFT);
+}
 
 struct clo_pagedb_stats {
 	uint64_t frames_limit;

@@ -54,7 +54,7 @@ TEST(pool_kinds)
 	CHECK_OK(clo_page_alloc(db, w, 0, OWNER, CLO_FRAME_ALLOC_SHARED));
 	memset(clo_page_addr(db, w), 'x', CLO_PAGE_SIZE);
 	char c = 0;
-	CHECK_EQ(pread(clo_pagedb_fd(db), &c, 1, (off_t)(w.n << CLO_PAGE_SHIFT)), 1);
+	CHECK_EQ(pread(clo_pagedb_fd(db), &c, 1, (off_t)clo_page_file_off(w)), 1);
 	CHECK_EQ(c, 'x');
 	test_note("%lu GiB of pfn space", n);
 	clo_pagedb_destroy(db);

@@ -131,7 +131,7 @@ static int map_shown(struct view_map *m, struct clo_range x)
 	for (uint64_t at = x.start; at < x.end;) {
 		uint64_t end = view_piece_end(m, at);
 		struct clo_range part = clo_range(at, end < x.end ? end : x.end);
-		int ret = map_over(m, part, clo_pagedb_fd(db), view_pfn(m, at).n * CLO_PAGE_SIZE,
+		int ret = map_over(m, part, clo_pagedb_fd(db), clo_page_file_off(view_pfn(m, at)),
 				   is_whole(m, part));
 
 		if (ret)

@@ -44,7 +44,7 @@ static int map_pieces(struct view_map *m)
 
 		if (view_sys_mmap(want, view_bytes(p->r), prot,
 				  MAP_SHARED | MAP_FIXED | MAP_NORESERVE, fd,
-				  (off_t)(p->base.n * CLO_PAGE_SIZE)) == MAP_FAILED)
+				  (off_t)clo_page_file_off(p->base)) == MAP_FAILED)
 			return clo_fail_errno(CLO_REASON_MAPPINGS, "mmap");
 	}
 	return 0;

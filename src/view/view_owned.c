@@ -106,7 +106,7 @@ static struct clo_range judge(const struct view_map *m, struct clo_range x,
 	} else if (in_file && is_of(q, &vh->pool_file)) {
 		stop = view_piece_end(m, x.start);
 		x.end = stop < x.end ? stop : x.end;
-		*ours = off == view_pfn(m, x.start).n * CLO_PAGE_SIZE;
+		*ours = off == clo_page_file_off(view_pfn(m, x.start));
 	}
 	return x;
 }
@@ -156,22 +156,22 @@ static bool shows(const struct view_map *m, struct clo_range x, const struct vie
 {
 	uint64_t first = q->offset / CLO_PAGE_SIZE;
 	struct clo_range vma = clo_range(first, first + (q->end - q->start) / CLO_PAGE_SIZE);
+	uintptr_t direct = (uintptr_t)clo_page_addr(m->set->vh->db, clo_pfn(0));
 
-	/* The direct map. */
-	if ((uintptr_t)clo_page_addr(m->set->vh->db, clo_pfn(0)) + q->offset == q->start)
+	if (q->start - q->offset == direct - clo_page_file_off(clo_pfn(0)))
 		return false;
 	for (uint64_t at = x.start; at < x.end;) {
 		uint64_t end = view_piece_end(m, at);
-		uint64_t pfn = view_pfn(m, at).n;
+		uint64_t in_file = clo_page_file_off(view_pfn(m, at)) / CLO_PAGE_SIZE;
 		struct clo_range met;
 
 		end = end < x.end ? end : x.end;
-		met = clo_range_clip(clo_range(pfn, pfn + (end - at)), vma);
+		met = clo_range_clip(clo_range(in_file, in_file + (end - at)), vma);
 		/* Addresses and indexes go together in it, so that its ends speak for it. */
 		if (met.start < met.end) {
 			uint64_t addr = q->start + (met.start - vma.start) * CLO_PAGE_SIZE;
 			uint64_t last = clo_range_len(met) - 1;
-			uint64_t index = at + (met.start - pfn);
+			uint64_t index = at + (met.start - in_file);
 
 			if (!in_place(m->set, index, addr) ||
 			    !in_place(m->set, index + last, addr + last * CLO_PAGE_SIZE))
