@@ -17,6 +17,10 @@
 #define MADV_POPULATE_WRITE 23
 #endif
 
+#ifndef MADV_GUARD_INSTALL
+#define MADV_GUARD_INSTALL 102
+#endif
+
 #define SECRET 0x5e
 #define PUBLIC 0x50
 
@@ -160,6 +164,46 @@ TEST(host_under_mlockall_is_sparse)
 	scene_close(&s);
 }
 
+/*
+ * The same when the lock comes later, as from a VMM that locks its memory when it is set up. Were
+ * it not so, this would fill the machine: so the guards are looked at first, and if somebody is
+ * killed, it is this process.
+ */
+TEST(host_before_mlockall_is_sparse)
+{
+	uint64_t *table, before;
+	struct scene s;
+	uint8_t *first;
+	FILE *f;
+
+	scene_open(&s, CLO_HOST_VIEW_UFFD, 1024);
+	table = clo_alloc_sparse(E_2M);
+	CHECK(table);
+	first = mmap(NULL, E_PAGE, PROT_READ, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	CHECK(first != MAP_FAILED);
+	if (madvise(first, E_PAGE, MADV_GUARD_INSTALL) != 0)
+		SKIP("this kernel cannot guard pages of files");
+	first = clo_page_addr(s.e.host->db, clo_pfn(0));
+	CHECK_EQ(madvise(first - CLO_SPARSE_LEAD, E_PAGE, MADV_POPULATE_READ), -1);
+	first = (uint8_t *)table - CLO_SPARSE_LEAD;
+	CHECK_EQ(madvise(first, E_PAGE, MADV_POPULATE_READ), -1);
+	f = fopen("/proc/self/oom_score_adj", "we");
+	CHECK(f && fputs("1000", f) >= 0);
+	CHECK_EQ(fclose(f), 0);
+	make_secret(&s, 0);
+	before = memory_in_use();
+	CHECK_EQ(mlockall(MCL_CURRENT), 0);
+	CHECK_LE(memory_in_use(), before + (64 << 20));
+	check_secret(&s, 0);
+	CHECK(touch_store(s.v + 77 * E_PAGE, 7));
+	CHECK_EQ(eng_byte(&s.e, 77, 0), 7);
+	table[E_2M / sizeof(*table) - 1] = 1;
+	make_secret(&s, 77);
+	check_secret(&s, 77);
+	clo_free_sparse(table, E_2M);
+	scene_close(&s);
+}
+
 /* Advice that fills page tables ahead: refused at the private page, what is before it is there. */
 static void prefault(uint32_t level)
 {
@@ -221,4 +265,47 @@ TEST(uffd_collapse)
 TEST(remap_collapse)
 {
 	collapse(CLO_HOST_VIEW_REMAP);
+}
+
+/*
+ * MADV_REMOVE of a private page. Level UFFD: the bytes are gone, as after a hole, and nothing else:
+ * kind, frame, leaf and counters stay, neighbours are not concerned, the host reaches the page no
+ * more than before. Level REMAP: behind a private page is the empty file, so nothing happens.
+ */
+static void removed(uint32_t level, uint8_t left)
+{
+	struct scene s;
+	uint64_t zaps, frames;
+
+	scene_open(&s, level, 16);
+	CHECK(touch_store(s.v + 2 * E_PAGE, PUBLIC));
+	for (uint64_t i = 3; i < 6; i++)
+		make_secret(&s, i);
+	zaps = eng_zaps(&s.e);
+	frames = eng_frames(&s.e);
+	CHECK_EQ(madvise(s.v + 4 * E_PAGE, E_PAGE, MADV_REMOVE), 0);
+	CHECK(eng_is_private(&s.e, 4));
+	CHECK_EQ(eng_frame(&s.e, 4).state, CLO_FRAME_PRIVATE);
+	CHECK(eng_leaf(&s.e, 4).level != CLO_LEVEL_COUNT);
+	CHECK_EQ(eng_zaps(&s.e), zaps);
+	CHECK_EQ(eng_frames(&s.e), frames);
+	CHECK_EQ(touch_load(s.v + 4 * E_PAGE), -1);
+	CHECK_EQ(eng_byte(&s.e, 4, CLO_ACCESS_PRIVATE), left);
+	check_secret(&s, 3);
+	check_secret(&s, 5);
+	CHECK_EQ(touch_load(s.v + 2 * E_PAGE), PUBLIC);
+	/* The page is one like others afterwards. */
+	CHECK_OK(eng_store(&s.e, 4, CLO_ACCESS_PRIVATE, SECRET));
+	check_secret(&s, 4);
+	CHECK_OK(eng_convert(&s.e, 4, 1, 0));
+	CHECK_EQ(touch_load(s.v + 4 * E_PAGE), SECRET);
+	scene_close(&s);
+}
+TEST(uffd_removed)
+{
+	removed(CLO_HOST_VIEW_UFFD, 0);
+}
+TEST(remap_removed)
+{
+	removed(CLO_HOST_VIEW_REMAP, SECRET);
 }
