@@ -13,7 +13,8 @@ SLOW = {"close-vs-convert", "close-vs-convert-backings", "close-vs-slot-delete",
         "convert-vs-convert", "convert-vs-slot", "fault-vs-punch", "fault-vs-slot-delete",
         "hypercall", "in-place-preserved", "mail0-slot-moves-file", "mail3-both-convert",
         "pre-fault-vs-convert", "pre-fault-vs-slot-delete", "punch-vs-convert",
-        "slot-delete-vs-punch", "slot-delete-vs-punch-beside", "two-backings-again",
+        "slot-delete-vs-punch", "slot-delete-vs-punch-beside", "taken-back", "taken-back-undone",
+        "two-backings-again",
         "two-backings-vs-slot", "wait-for-listener", "wait-holds-nothing", "zero-policy",
         "zero-policy-vs-host"}
 # Without a preemption this does not show what it says happens sometimes.
