@@ -89,6 +89,7 @@ static const struct break_text break_text[CLO_BREAK_COUNT] = {
 	[CLO_BREAK_WINDOW_DEAD] = { "window-dead",
 				    "fault: trust a frame of a window that has gone" },
 	[CLO_BREAK_TOUCH_WAIT] = { "touch-wait", "zap: do not wait for uses of the VMM's memory" },
+	[CLO_BREAK_VIEW_GRANT] = { "view-grant", "host touch: unlock the folio, then map it" },
 	[CLO_BREAK_VIEW_OPEN] = { "view-open", "host view: rights before it is registered" },
 	[CLO_BREAK_VIEW_MINOR] = { "view-minor", "host view: register for missing pages only" },
 	[CLO_BREAK_VIEW_LINK] = { "view-link", "host view: rights before the engine knows it" },

@@ -215,6 +215,7 @@ enum clo_break {
 	CLO_BREAK_EVENT_LOOK,      /* sleep: no look at the condition after the announcement (I7) */
 	CLO_BREAK_FLUSH_ENDED,     /* shoot-down asked for: count ended removals only (I5) */
 	CLO_BREAK_ZAP_CLEAR,       /* zap: clear the entry before the reverse map (I5, I1) */
+	CLO_BREAK_VIEW_GRANT,      /* host touch: grant when the folio is unlocked (I2) */
 	CLO_BREAK_VIEW_OPEN,       /* view: rights before it is registered and empty (I2) */
 	CLO_BREAK_VIEW_MINOR,      /* view: registered for missing pages only (I2) */
 	CLO_BREAK_VIEW_LINK,       /* view: to be touched before the engine knows it (I7) */

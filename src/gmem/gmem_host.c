@@ -42,9 +42,12 @@ int gmem_resolve(void *owner, uint64_t index, clo_view_grant_fn grant, void *gar
 		struct clo_range r = clo_range_clip(clo_range(first, first + (1ULL << h.order)),
 						    clo_range(block, block + GMEM_BLOCK_PAGES));
 
+		if (clo_broken(CLO_BREAK_VIEW_GRANT))
+			clo_page_unlock(g->db, h.head);
 		grant(garg, r, clo_pfn(h.pfn.n - (index - r.start)));
 	}
-	clo_page_unlock(g->db, h.head);
+	if (ret || !clo_broken(CLO_BREAK_VIEW_GRANT))
+		clo_page_unlock(g->db, h.head);
 	return ret;
 }
 

@@ -154,4 +154,8 @@ struct clo_view_stats {
 };
 void clo_view_stats(const struct clo_view_set *vs, struct clo_view_stats *out);
 
+#ifdef CLO_SYNC_EXPLORE
+#include "view/view_fake.h" /* loads and stores through views, for tests */
+#endif
+
 #endif

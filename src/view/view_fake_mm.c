@@ -6,9 +6,7 @@
  * is in the page cache is what lseek(SEEK_DATA) says. A change of mappings is one step, made when
  * nobody goes by pages.
  */
-#include "view/view_fake.h"
-
-#include "sync/sync.h"
+#include "view/view_fake_model.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -3,9 +3,7 @@
  * view/view_fake_uffd.c - the model's userfaultfd: who sleeps, what is to be read, what may be
  * filled (view_fake.h).
  */
-#include "view/view_fake.h"
-
-#include "sync/sync.h"
+#include "view/view_fake_model.h"
 
 #include <errno.h>
 #include <linux/userfaultfd.h>

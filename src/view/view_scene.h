@@ -11,7 +11,6 @@
 #define CLO_VIEW_VIEW_SCENE_H
 
 #include "harness/dfs.h"
-#include "view_fake.h"
 #include "view_test.h"
 
 #include <signal.h>
