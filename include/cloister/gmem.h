@@ -74,7 +74,8 @@ CLO_API int clo_gmem_fallocate(struct clo_gmem *gmem, int mode, int64_t off,
  *   0) and what a part grew by show pages that become private.
  * MADV_REMOVE at level UFFD makes the bytes of a page zero, a guest's private ones too, and changes
  * nothing else: it is no hole (clo_gmem_fallocate()); at level REMAP it does nothing to a private
- * page. MADV_DOFORK of a mapping is not stopped: a child reads its private pages.
+ * page. MADV_DOFORK of a mapping is undone ahead of each fork(2), but not of a bare clone(2), nor
+ * while another thread gives it: such a child reads its private pages.
  * The checks in order: -EINVAL: len 0, off unaligned. -ENOMEM: len is more than an address space,
  * or wraps when it is rounded. -EOVERFLOW: off + len is past the largest offset. -ENODEV: no MMAP
  * flag. -EINVAL: not shared. -EOPNOTSUPP: host view level SOFT. -EINVAL: on a host with hugetlb, an

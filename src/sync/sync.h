@@ -79,6 +79,9 @@ void clo_event_wake(struct clo_event *e);
  * - bool clo_forked(uint32_t made): the number is not this process's: leave the object alone
  * - int clo_fork_memfd(struct clo_fork_fd *f, name, flags): memfd_create(2) of f->fd, which each
  *   child has closed; 0 or -errno. clo_fork_fd_close(f). @f is the caller's memory.
+ * - void clo_fork_hook_add(struct clo_fork_hook *h, before, arg): before(arg) is called in the
+ * parent ahead of each fork, by the thread that forks. clo_fork_hook_remove(h) waits for one under
+ * way.
  *
  * Others:
  *

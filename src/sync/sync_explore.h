@@ -197,6 +197,17 @@ static inline void clo_fork_fd_close(struct clo_fork_fd *f)
 {
 	close(f->fd);
 }
+struct clo_fork_hook {
+	char unused;
+};
+static inline void clo_fork_hook_add(struct clo_fork_hook *h, void (*before)(void *arg), void *arg)
+{
+	(void)h, (void)before, (void)arg;
+}
+static inline void clo_fork_hook_remove(struct clo_fork_hook *h)
+{
+	(void)h;
+}
 
 void clo_relax(void);
 static inline int clo_cancel_off(void)

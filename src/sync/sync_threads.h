@@ -224,6 +224,13 @@ struct clo_fork_fd {
 };
 int clo_fork_memfd(struct clo_fork_fd *f, const char *name, unsigned flags) CLO_MUST_USE;
 void clo_fork_fd_close(struct clo_fork_fd *f);
+struct clo_fork_hook {
+	struct clo_fork_hook *next, *prev;
+	void (*before)(void *arg);
+	void *arg;
+};
+void clo_fork_hook_add(struct clo_fork_hook *h, void (*before)(void *arg), void *arg);
+void clo_fork_hook_remove(struct clo_fork_hook *h);
 
 void clo_relax(void);
 int clo_cancel_off(void);

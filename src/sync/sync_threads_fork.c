@@ -19,14 +19,21 @@ uint32_t clo_fork_gen;
 /* [held from before to after each fork, and by clo_fork_fd_*] */
 static pthread_mutex_t fds_lock = PTHREAD_MUTEX_INITIALIZER;
 static struct clo_fork_fd *fds;
+/* [held from before to after each fork, and by clo_fork_hook_*] */
+static pthread_mutex_t hooks_lock = PTHREAD_MUTEX_INITIALIZER;
+static struct clo_fork_hook *hooks;
 static int watching = -1;
 
 /*
- * RCU first: it waits for the grace period that is under way, and a reader may want to defer a
+ * Hooks first: they take locks of other modules, whose holders may wait for what is locked next.
+ * Then RCU: it waits for the grace period that is under way, and a reader may want to defer a
  * call meanwhile, which the second takes the lock of.
  */
 static void before(void)
 {
+	pthread_mutex_lock(&hooks_lock);
+	for (const struct clo_fork_hook *h = hooks; h; h = h->next)
+		h->before(h->arg);
 	clo_rcu_fork_before();
 	pthread_mutex_lock(&fds_lock);
 }
@@ -35,6 +42,7 @@ static void after_in_parent(void)
 {
 	pthread_mutex_unlock(&fds_lock);
 	clo_rcu_fork_parent();
+	pthread_mutex_unlock(&hooks_lock);
 }
 
 static void after_in_child(void)
@@ -45,6 +53,8 @@ static void after_in_child(void)
 	clo_fork_gen++;
 	pthread_mutex_unlock(&fds_lock);
 	clo_rcu_fork_child();
+	hooks = NULL;
+	pthread_mutex_unlock(&hooks_lock);
 }
 
 static void watch(void)
@@ -91,4 +101,29 @@ void clo_fork_fd_close(struct clo_fork_fd *f)
 		f->next->prev = f->prev;
 	close(f->fd);
 	pthread_mutex_unlock(&fds_lock);
+}
+
+void clo_fork_hook_add(struct clo_fork_hook *h, void (*fn)(void *arg), void *arg)
+{
+	h->before = fn;
+	h->arg = arg;
+	h->prev = NULL;
+	pthread_mutex_lock(&hooks_lock);
+	h->next = hooks;
+	if (hooks)
+		hooks->prev = h;
+	hooks = h;
+	pthread_mutex_unlock(&hooks_lock);
+}
+
+void clo_fork_hook_remove(struct clo_fork_hook *h)
+{
+	pthread_mutex_lock(&hooks_lock);
+	if (h->prev)
+		h->prev->next = h->next;
+	else
+		hooks = h->next;
+	if (h->next)
+		h->next->prev = h->prev;
+	pthread_mutex_unlock(&hooks_lock);
 }

@@ -278,3 +278,13 @@ void clo_view_stats(const struct clo_view_set *vs, struct clo_view_stats *out)
 		.stuck_pages = clo_stat_get(&vs->stuck_pages),
 	};
 }
+
+void view_real_before_fork(void *host)
+{
+	struct clo_view_host *vh = host;
+
+	clo_mutex_lock(&vh->lock);
+	for (struct view_map *m = vh->maps; m; m = m->next_in_host)
+		vh->ops->real->keep(m);
+	clo_mutex_unlock(&vh->lock);
+}

@@ -29,6 +29,9 @@ struct view_real_ops {
 	void (*hide_undo)(struct view_map *m, struct clo_range x);
 	int (*show)(struct view_map *m, struct clo_range x);
 	int (*drop)(struct view_map *m, struct clo_range x);
+	/* Keep all that is ours of it from children once more: the VMM may have said otherwise.
+	 * With the host's lock, not the set's. */
+	void (*keep)(struct view_map *m);
 	/* The caller holds the folio lock of @x. @wanted: it is the mapping that was touched. */
 	int (*grant)(struct view_map *m, struct clo_range x, bool wanted);
 };
@@ -79,6 +82,7 @@ struct clo_view_host {
 	struct clo_cond idle;   /* refs of a mapping came to 0 */
 	struct view_map *maps;  /* [lock] of all sets: where the engine finds an address */
 	struct clo_rwlock ours; /* rank LEAF: segs of all mappings, see view_seg.c */
+	struct clo_fork_hook fork_hook;
 };
 
 #define VIEW_SOFT_BUCKETS 64
@@ -143,6 +147,9 @@ static inline struct clo_range view_clip_out(const struct view_map *m, struct cl
 	r = clo_range_clip(r, m->r);
 	return clo_range(clo_align_down(r.start, unit), clo_align_up(r.end, unit));
 }
+
+/* view.c: before a fork, of a host with mappings; for clo_fork_hook_add(). */
+void view_real_before_fork(void *host);
 
 /* view_map.c: what both levels with mappings share. */
 int view_real_map(struct clo_view_set *vs, const struct clo_view_piece *pieces, size_t count,

@@ -379,6 +379,18 @@ static int remap_settle(struct clo_view_set *vs, struct clo_range r)
 	}
 }
 
+static void remap_keep(struct view_map *m)
+{
+	for (struct clo_range x = view_all(m); x.start < x.end;) {
+		bool ours;
+		struct clo_range run = view_owned_run(m, x, &ours);
+
+		if (ours)
+			(void)madvise(view_addr(m, run.start), view_bytes(run), MADV_DONTFORK);
+		x.start = run.end;
+	}
+}
+
 static int remap_host_init(struct clo_view_host *vh)
 {
 	int ret = view_empty_open(vh);
@@ -388,11 +400,13 @@ static int remap_host_init(struct clo_view_host *vh)
 	clo_mutex_init(&vh->spare_lock, CLO_RANK_LEAF, "view spare");
 	vh->spare = map_spare(vh);
 	view_owned_open(vh);
+	clo_fork_hook_add(&vh->fork_hook, view_real_before_fork, vh);
 	return 0;
 }
 
 static void remap_host_fini(struct clo_view_host *vh)
 {
+	clo_fork_hook_remove(&vh->fork_hook);
 	if (vh->spare)
 		(void)munmap(vh->spare, (size_t)CLO_PAGE_SIZE);
 	clo_mutex_destroy(&vh->spare_lock);
@@ -409,6 +423,7 @@ static const struct view_real_ops real_ops = {
 	.show = remap_show,
 	.drop = remap_drop,
 	.grant = remap_grant,
+	.keep = remap_keep,
 };
 
 const struct view_ops view_remap_ops = {

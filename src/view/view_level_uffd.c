@@ -302,6 +302,20 @@ void view_level_refuse(struct view_map *m, uint64_t index, uint64_t seq)
 	clo_rwlock_unlock(&vs->lock);
 }
 
+static int keep_at(struct view_map *m, uint8_t *addr, struct clo_range r)
+{
+	(void)m;
+	(void)view_sys_madvise(addr, view_bytes(r), MADV_DONTFORK);
+	return 0;
+}
+
+static void uffd_keep(struct view_map *m)
+{
+	struct clo_range all = view_all(m);
+
+	(void)view_seg_each(m, all, clo_range_len(all), keep_at);
+}
+
 static int uffd_host_init(struct clo_view_host *vh)
 {
 	bool huge = clo_pagedb_kind(vh->db) == CLO_POOL_HUGETLB;
@@ -314,11 +328,14 @@ static int uffd_host_init(struct clo_view_host *vh)
 					(huge ? VIEW_UFFD_MINOR_HUGETLB : VIEW_UFFD_MINOR_SHMEM));
 	if (ret)
 		view_empty_close(vh);
+	else
+		clo_fork_hook_add(&vh->fork_hook, view_real_before_fork, vh);
 	return ret;
 }
 
 static void uffd_host_fini(struct clo_view_host *vh)
 {
+	clo_fork_hook_remove(&vh->fork_hook);
 	view_engine_stop(vh);
 	view_empty_close(vh);
 }
@@ -334,6 +351,7 @@ static const struct view_real_ops real_ops = {
 	.show = uffd_show,
 	.drop = zap,
 	.grant = uffd_grant,
+	.keep = uffd_keep,
 };
 
 const struct view_ops view_uffd_ops = {

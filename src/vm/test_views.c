@@ -8,6 +8,7 @@
 
 #include <stdio.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 #ifndef MADV_COLLAPSE
 #define MADV_COLLAPSE 25
@@ -308,4 +309,38 @@ TEST(uffd_removed)
 TEST(remap_removed)
 {
 	removed(CLO_HOST_VIEW_REMAP, SECRET);
+}
+
+/* A child does not get what the VMM has told the kernel to give it. */
+static void do_fork(uint32_t level)
+{
+	struct scene s;
+	pid_t pid;
+	int status;
+
+	scene_open(&s, level, 16);
+	CHECK(touch_store(s.v + E_PAGE, PUBLIC));
+	make_secret(&s, 3);
+	for (unsigned i = 0; i < 2; i++) {
+		CHECK_EQ(madvise(s.v, 16 * E_PAGE, MADV_DOFORK), 0);
+		pid = fork();
+		CHECK_LE(0, pid);
+		if (pid == 0) {
+			signal(SIGSEGV, touch_died);
+			_exit(touch_load(s.v + 3 * E_PAGE) == -1 && touch_load(s.v + E_PAGE) == -1);
+		}
+		CHECK_EQ(waitpid(pid, &status, 0), pid);
+		CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 1);
+		check_secret(&s, 3);
+		CHECK_EQ(touch_load(s.v + E_PAGE), PUBLIC);
+	}
+	scene_close(&s);
+}
+TEST(uffd_do_fork)
+{
+	do_fork(CLO_HOST_VIEW_UFFD);
+}
+TEST(remap_do_fork)
+{
+	do_fork(CLO_HOST_VIEW_REMAP);
 }
