@@ -115,7 +115,16 @@ static inline void setup_private(void)
 	to_private(0);
 }
 
-/* One that a run has left in the middle is given up. */
+/* One that a run has left in the middle is not used again, nor can it be closed. */
+static inline void pool_give_up(void)
+{
+	static struct owner kept[16];
+	static unsigned count;
+
+	kept[count++ % CLO_ARRAY_SIZE(kept)] = scene.o;
+	scene.open = false;
+}
+
 static inline void pool_open(uint64_t pages)
 {
 	CHECK_OK(owner_try_pool(&scene.o, CLO_POOL_MEMFD, pages));
@@ -195,8 +204,10 @@ static inline bool scene_search(const struct play *p)
 		dfs.runs++;
 		dfs.ends[dfs.last.end]++;
 		good = dfs.last.end == CLO_SCHED_DONE || dfs.last.end == CLO_SCHED_STEP_LIMIT;
-		if (dfs.last.end != CLO_SCHED_DONE)
-			pool_open(p->pages);
+		if (dfs.last.end == CLO_SCHED_DONE)
+			continue;
+		pool_give_up();
+		pool_open(p->pages);
 	} while (good && dfs_next(&dfs));
 	pool_close();
 	return good;
