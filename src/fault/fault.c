@@ -300,6 +300,9 @@ static enum clo_fault_end make_and_map(struct clo_vm *vm, struct clo_fault *f, s
 
 	if (b->gmem) {
 		end = make_folio(f, b);
+		/* Another vCPU is in the VMM's prepare hook with it, or the file changes nearby. */
+		if (end == CLO_FAULT_RETRY && f->waiter)
+			clo_gmem_wait(b->gmem, b->index, f->waiter);
 		clo_gmem_put(b->gmem);
 	} else {
 		end = make_present(vm, f, b, snap);

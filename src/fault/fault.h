@@ -20,6 +20,7 @@ struct clo_fault {
 	bool is_write;
 	bool is_private;  /* what the access is, decided before the fault (clo_fault_classify) */
 	bool is_prefault; /* KVM_PRE_FAULT_MEMORY: a slot in transition is -EAGAIN */
+	struct clo_waiter *waiter; /* calls off a wait for a folio; NULL: RETRY at once */
 	/* out */
 	enum clo_level level; /* size mapped, when fixed */
 	enum clo_fault_cause cause;
@@ -28,7 +29,7 @@ struct clo_fault {
 
 enum clo_fault_end {
 	CLO_FAULT_FIXED, /* mapped, or was already: access again */
-	CLO_FAULT_RETRY, /* clo_relax() and fault again */
+	CLO_FAULT_RETRY, /* clo_vcpu_wait() and fault again */
 	CLO_FAULT_MMIO,  /* exit without an error */
 	CLO_FAULT_EXIT,  /* exit MEMORY_FAULT with f->error */
 };
@@ -37,9 +38,11 @@ enum clo_fault_end {
 bool clo_fault_classify(struct clo_vm *vm, struct clo_gfn gfn, bool asked_private);
 
 /*
- * Serve @f. Takes RCU, and the folio lock (by trylock) while it zeroes; waits for no lock. Blocks,
- * with a touch announced and nothing else held, where the VMM's own memory has to be made present.
- * The order of its steps is KVM's: docs/design/faults.md.
+ * Serve @f. Takes RCU, and the folio lock (by trylock) while it zeroes; waits for no lock, but,
+ * with
+ * @f->waiter and nothing held, for a folio that was locked. Blocks, with a touch announced and
+ * nothing else held, where the VMM's own memory has to be made present. The order of its steps is
+ * KVM's: docs/design/faults.md.
  */
 enum clo_fault_end clo_fault_handle(struct clo_vm *vm, struct clo_fault *f);
 

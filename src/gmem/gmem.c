@@ -96,6 +96,8 @@ int clo_gmem_open(struct clo_pagedb *db, struct clo_view_host *vh,
 	clo_cond_init(&g->unpinned);
 	if ((g->flags & CLO_GMEM_MMAP) && vh)
 		ret = clo_view_set_create(vh, g->npages, gmem_resolve, g, &g->views);
+	if (g->views)
+		clo_view_set_transit(g->views, gmem_transit);
 	g->all_at_once = g->views && clo_view_host_level(vh) == CLO_VIEW_REMAP;
 	if (ret) {
 		clo_gmem_put(g);

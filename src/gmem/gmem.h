@@ -206,6 +206,13 @@ bool clo_gmem_pfn(const struct clo_gmem *g, uint64_t index, struct clo_pfn *pfn)
  */
 bool clo_gmem_next_frame(const struct clo_gmem *g, uint64_t *at, uint64_t end, struct clo_pfn *pfn);
 /*
+ * What was -EAGAIN at @index is worth another try: no change of the file that may cover it is in
+ * progress, and nobody has its folio locked; or @who (may be NULL) was called off. No more than a
+ * moment may have passed: a loop has its clo_relax() beside. With nothing held that the VMM's hooks
+ * and listeners need: it lasts as long as they like.
+ */
+void clo_gmem_wait(struct clo_gmem *g, uint64_t index, struct clo_waiter *who);
+/*
  * Lock the folio with frame @pfn, which clo_gmem_next_frame() found at @index, and its head in
  * *head. False: it is no longer this file's.
  */

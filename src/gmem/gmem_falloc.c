@@ -214,31 +214,34 @@ void clo_gmem_renew(struct clo_gmem *g, struct clo_range index)
 
 static int allocate_one(struct clo_gmem *g, uint64_t index, uint64_t *next)
 {
-	for (;;) {
-		struct gmem_hold h;
-		int ret = gmem_folio_hold(g, index, clo_attr_is_private(g->attr, index), &h);
+	struct gmem_hold h;
+	int ret = gmem_folio_hold(g, index, clo_attr_is_private(g->attr, index), &h);
 
-		if (ret == 0) {
-			*next = index - (h.pfn.n - h.head.n) + (1ULL << h.order);
-			clo_page_unlock(g->db, h.head);
-		}
-		/* The range is ours: a vCPU is at work on the folio, or a change nearby. */
-		if (ret != -EAGAIN)
-			return ret;
-		clo_relax();
+	if (ret == 0) {
+		*next = index - (h.pfn.n - h.head.n) + (1ULL << h.order);
+		clo_page_unlock(g->db, h.head);
 	}
+	return ret;
 }
 
 static int allocate(struct clo_gmem *g, struct clo_range index)
 {
-	struct clo_rangelock_hold hold;
-	int ret = 0;
+	uint64_t at = index.start;
 
-	clo_rangelock_lock(&g->ranges, index, &hold);
-	for (uint64_t at = index.start; at < index.end && ret == 0;)
-		ret = allocate_one(g, at, &at);
-	clo_rangelock_unlock(&g->ranges, &hold);
-	return ret;
+	for (;;) {
+		struct clo_rangelock_hold hold;
+		int ret = 0;
+
+		clo_rangelock_lock(&g->ranges, index, &hold);
+		while (at < index.end && ret == 0)
+			ret = allocate_one(g, at, &at);
+		clo_rangelock_unlock(&g->ranges, &hold);
+		/* A vCPU is at work on the folio, or a change nearby: as long as a hook likes. */
+		if (ret != -EAGAIN)
+			return ret;
+		clo_relax();
+		clo_gmem_wait(g, at, NULL);
+	}
 }
 
 /*

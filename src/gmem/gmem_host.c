@@ -51,6 +51,12 @@ int gmem_resolve(void *owner, uint64_t index, clo_view_grant_fn grant, void *gar
 	return ret;
 }
 
+void gmem_transit(void *owner, uint64_t index)
+{
+	clo_relax();
+	clo_gmem_wait(owner, index, NULL);
+}
+
 /* What a mapping of @index is made of. */
 struct map_plan {
 	struct clo_view_piece *pieces;
@@ -161,7 +167,7 @@ static int make_shared(struct clo_gmem *g, struct clo_range index, struct gmem_m
 		for (at = run.start; !is_private && at < run.end && ret != -ENOMEM;) {
 			ret = gmem_made_page(made, at);
 			if (ret == -EAGAIN)
-				clo_relax();
+				gmem_transit(g, at);
 			else
 				at++;
 		}

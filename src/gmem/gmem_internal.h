@@ -143,7 +143,11 @@ void gmem_drop_views(struct clo_gmem *g, struct clo_range index);
 /* gmem_pin.c: the holder of some pin, whatever it pins. */
 void gmem_pin_any_holder(struct clo_gmem *g, char *name, size_t size);
 
+/* gmem_map.c: the folio's part of clo_gmem_wait(), where a change in progress may be our own. */
+void gmem_wait_folio(struct clo_gmem *g, uint64_t index, struct clo_waiter *who);
+
 /* gmem_host.c: clo_view_resolve_fn. */
 int gmem_resolve(void *owner, uint64_t index, clo_view_grant_fn grant, void *garg);
+void gmem_transit(void *owner, uint64_t index);
 
 #endif

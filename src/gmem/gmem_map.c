@@ -395,3 +395,19 @@ bool gmem_folio_lock_next(const struct clo_gmem *g, uint64_t *at, uint64_t end, 
 	}
 	return false;
 }
+
+void gmem_wait_folio(struct clo_gmem *g, uint64_t index, struct clo_waiter *who)
+{
+	struct clo_pfn pfn;
+
+	if (clo_gmem_pfn(g, index, &pfn))
+		clo_page_wait(g->db, pfn, who);
+}
+
+void clo_gmem_wait(struct clo_gmem *g, uint64_t index, struct clo_waiter *who)
+{
+	if (clo_inval_busy(&g->inval, index))
+		clo_inval_wait(&g->inval, index, who);
+	else
+		gmem_wait_folio(g, index, who);
+}

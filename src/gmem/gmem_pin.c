@@ -59,8 +59,10 @@ static int pin_page(struct clo_gmem *g, uint64_t index)
 			return -EAGAIN;
 		if (ret && ret != -EAGAIN)
 			return ret;
-		if (ret)
+		if (ret) {
 			clo_relax();
+			gmem_wait_folio(g, index, NULL);
+		}
 	}
 }
 
@@ -97,6 +99,7 @@ static int make_page(struct gmem_made *made, uint64_t index)
 		if (ret != -EAGAIN || clo_inval_busy(&made->g->inval, index))
 			return ret;
 		clo_relax();
+		gmem_wait_folio(made->g, index, NULL);
 	}
 }
 
@@ -210,12 +213,17 @@ int clo_gmem_pin(struct clo_gmem *gmem, uint64_t off, uint64_t len, const char *
 
 	if (!pin)
 		return ret;
-	/* With the range no conversion or hole is under way in it; what is left to retry is a
-	 * change elsewhere that shares a stripe. */
-	clo_rangelock_lock(&gmem->ranges, pin->index, &hold);
-	while ((ret = pin_pages(pin, &err)) == -EAGAIN)
+	for (;;) {
+		clo_rangelock_lock(&gmem->ranges, pin->index, &hold);
+		ret = pin_pages(pin, &err);
+		clo_rangelock_unlock(&gmem->ranges, &hold);
+		if (ret != -EAGAIN)
+			break;
+		/* With the range no conversion or hole is under way in it; this is a change
+		 * elsewhere that shares a stripe. A listener of its own may make it last. */
 		clo_relax();
-	clo_rangelock_unlock(&gmem->ranges, &hold);
+		clo_gmem_wait(gmem, err >> CLO_PAGE_SHIFT, NULL);
+	}
 	return pin_result(ret, pin, err, out, err_off);
 }
 

@@ -163,13 +163,15 @@ int clo_page_alloc(struct clo_pagedb *db, struct clo_pfn pfn, unsigned order, ui
 
 /*
  * Folio lock on the head frame of the folio that holds @pfn. trylock: false when locked by another,
- * or FREE/LEAKED. lock: waits (clo_relax); false when the frame is (or becomes) FREE/LEAKED. On
- * success *head (may be NULL) is the head and the folio can neither be freed, split, converted nor
- * pinned until unlock.
+ * or FREE/LEAKED. lock: waits, asleep if it takes long; false when the frame is (or becomes)
+ * FREE/LEAKED. On success *head (may be NULL) is the head and the folio can neither be freed,
+ * split, converted nor pinned until unlock.
  */
 bool clo_page_trylock(struct clo_pagedb *db, struct clo_pfn pfn, struct clo_pfn *head);
 bool clo_page_lock(struct clo_pagedb *db, struct clo_pfn pfn, struct clo_pfn *head);
 void clo_page_unlock(struct clo_pagedb *db, struct clo_pfn head);
+/* Until nobody has the folio lock of @pfn, or @who (may be NULL) is called off. */
+void clo_page_wait(struct clo_pagedb *db, struct clo_pfn pfn, struct clo_waiter *who);
 
 /* All below need the folio lock. */
 
@@ -220,7 +222,7 @@ int clo_page_split(struct clo_pagedb *db, struct clo_pfn head) CLO_MUST_USE;
 int clo_page_merge(struct clo_pagedb *db, struct clo_pfn head, unsigned order) CLO_MUST_USE;
 
 /*
- * Pins (DMA, GUP): +1 on one 4K frame. Waits out a folio lock (clo_relax). -EFAULT not SHARED (a
+ * Pins (DMA, GUP): +1 on one 4K frame. Waits out a folio lock. -EFAULT not SHARED (a
  * private page is never pinned).
  */
 int clo_page_pin(struct clo_pagedb *db, struct clo_pfn pfn) CLO_MUST_USE;

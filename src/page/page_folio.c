@@ -57,7 +57,8 @@ static bool claim(struct clo_pagedb *db, struct clo_pfn pfn, unsigned order, uin
 	if (i == 1ULL << order)
 		return true;
 	while (i-- > 0)
-		clo_a64_set(word_at(db, pfn.n + i), 0);
+		clo_a64_set_sc(word_at(db, pfn.n + i), 0);
+	page_wake(db, pfn, order);
 	return false;
 }
 
@@ -65,8 +66,9 @@ static bool claim(struct clo_pagedb *db, struct clo_pfn pfn, unsigned order, uin
  * Claimed frames get their memory, or are FREE again. Claimed first: of two that want the same
  * frame, the last of the host, the loser hears -EEXIST and not that there is no memory.
  */
-static int pay(struct clo_pagedb *db, struct clo_pfn pfn, uint64_t n)
+static int pay(struct clo_pagedb *db, struct clo_pfn pfn, unsigned order)
 {
+	uint64_t n = 1ULL << order;
 	int ret;
 
 	if (!charge(db, n)) {
@@ -78,7 +80,8 @@ static int pay(struct clo_pagedb *db, struct clo_pfn pfn, uint64_t n)
 		return 0;
 	}
 	for (uint64_t i = n; i-- > 0;)
-		clo_a64_set(word_at(db, pfn.n + i), 0);
+		clo_a64_set_sc(word_at(db, pfn.n + i), 0);
+	page_wake(db, pfn, order);
 	return ret;
 }
 
@@ -103,7 +106,7 @@ int clo_page_alloc(struct clo_pagedb *db, struct clo_pfn pfn, unsigned order, ui
 	page_count_add(db, pfn, n);
 	ret = claim(db, pfn, order, word) ? 0 : -EEXIST;
 	if (ret == 0)
-		ret = pay(db, pfn, n);
+		ret = pay(db, pfn, order);
 	if (ret)
 		page_count_sub(db, pfn, n);
 	return ret;

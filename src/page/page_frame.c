@@ -35,6 +35,8 @@
 #include <assert.h>
 #include <errno.h>
 
+#define BLOCK_ORDER 9
+
 struct clo_frame_info clo_frame_get(const struct clo_pagedb *db, struct clo_pfn pfn)
 {
 	/*
@@ -95,8 +97,43 @@ bool clo_page_lock(struct clo_pagedb *db, struct clo_pfn pfn, struct clo_pfn *he
 
 		if (r != PAGE_BUSY)
 			return r == PAGE_LOCKED;
-		clo_relax();
+		clo_page_wait(db, pfn, NULL);
 	}
+}
+
+/*
+ * A folio may be locked for as long as a hook of the VMM takes. Its block of 2M is the same
+ * whatever is split or merged meanwhile; a folio of 1G is met at any of its blocks.
+ */
+void page_wake(struct clo_pagedb *db, struct clo_pfn head, unsigned order)
+{
+	unsigned count = CLO_ARRAY_SIZE(db->unlocked);
+	uint64_t first = head.n >> BLOCK_ORDER;
+
+	for (unsigned i = 0; i < (order > BLOCK_ORDER ? count : 1); i++)
+		clo_event_wake(&db->unlocked[(first + i) % count]);
+}
+
+struct place {
+	const struct clo_pagedb *db;
+	struct clo_pfn pfn;
+};
+
+static bool is_unlocked(const void *arg)
+{
+	const struct place *p = arg;
+	uint64_t w = clo_a64_get_sc(&page_frame(p->db, p->pfn)->word);
+	struct clo_pfn head = head_of(p->pfn, word_order(w));
+
+	if (!word_is_gone(w) && head.n != p->pfn.n)
+		w = clo_a64_get_sc(&page_frame(p->db, head)->word);
+	return !(w & CLO_FRAME_LOCKED);
+}
+
+void clo_page_wait(struct clo_pagedb *db, struct clo_pfn pfn, struct clo_waiter *who)
+{
+	clo_event_await(&db->unlocked[(pfn.n >> BLOCK_ORDER) % CLO_ARRAY_SIZE(db->unlocked)],
+			is_unlocked, &(struct place){ db, pfn }, who);
 }
 
 void clo_page_unlock(struct clo_pagedb *db, struct clo_pfn head)
@@ -104,7 +141,7 @@ void clo_page_unlock(struct clo_pagedb *db, struct clo_pfn head)
 	uint64_t old = clo_a64_and(&page_frame(db, head)->word, ~(uint64_t)CLO_FRAME_LOCKED);
 
 	assert(old & CLO_FRAME_LOCKED);
-	(void)old;
+	page_wake(db, head, word_order(old));
 }
 
 /* Pins may fall under us: never a plain store. */
@@ -241,6 +278,8 @@ int clo_page_step(struct clo_pagedb *db, struct clo_pfn head, enum clo_frame_op 
 	}
 	if (to == CLO_FRAME_FREE)
 		page_count_sub(db, head, n);
+	if (to == CLO_FRAME_FREE || to == CLO_FRAME_LEAKED)
+		page_wake(db, head, word_order(w));
 	return unpinned;
 }
 
@@ -343,7 +382,7 @@ int clo_page_pin(struct clo_pagedb *db, struct clo_pfn pfn)
 				return 0;
 			continue;
 		}
-		clo_relax();
+		clo_page_wait(db, pfn, NULL);
 	}
 }
 

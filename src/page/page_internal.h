@@ -74,6 +74,8 @@ struct clo_pagedb {
 	struct window_tree tree;
 	uint64_t reserved; /* [lock] pfns in windows */
 	struct clo_a64 windows;
+	/* A folio lock has gone, in the blocks of 2M that have this number; see page_wake(). */
+	_Alignas(64) struct clo_event unlocked[64];
 };
 
 int page_tree_init(struct window_tree *t, uint64_t pfn_space) CLO_MUST_USE; /* -ENOMEM */
@@ -88,6 +90,9 @@ void page_count_sub(struct clo_pagedb *db, struct clo_pfn pfn, uint64_t n);
 /* Real memory behind [pfn, pfn + npages) of a HUGETLB pool, where a touch of a missing page would
  * be a signal. False: none left. */
 bool page_pool_back(struct clo_pagedb *db, struct clo_pfn pfn, uint64_t npages);
+
+/* After the lock of the folio of 2^order frames at @head has gone, by an _sc write. */
+void page_wake(struct clo_pagedb *db, struct clo_pfn head, unsigned order);
 
 enum page_lock_result { PAGE_LOCKED, PAGE_BUSY, PAGE_GONE };
 enum page_lock_result page_lock_try(struct clo_pagedb *db, struct clo_pfn pfn,

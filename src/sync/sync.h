@@ -27,6 +27,23 @@ void clo_event_done(struct clo_event *e);
 void clo_event_wake(struct clo_event *e);
 
 /*
+ * One that waits and can be called off, at any moment and by a signal handler too: before its wait,
+ * between look and sleep, asleep. Zero-filled memory is one; @off stays until its owner clears it.
+ */
+struct clo_waiter {
+	struct clo_a32 off;
+	struct clo_aptr at; /* the event where it sleeps */
+};
+void clo_waiter_call_off(struct clo_waiter *w);
+/*
+ * Wait until @done says so or @who (may be NULL) is called off: spinning for a moment, for most
+ * waits are shorter than a sleep would be, then asleep. @done reads, _sc, what is changed before
+ * clo_event_wake(e). For as long as it takes: with nothing held that others need.
+ */
+void clo_event_await(struct clo_event *e, bool (*done)(const void *arg), const void *arg,
+		     struct clo_waiter *who);
+
+/*
  * What both parts provide. Types are complete so that they can be embedded; their fields are
  * private.
  *
@@ -71,6 +88,8 @@ void clo_event_wake(struct clo_event *e);
  * - void clo_rcu_defer(struct clo_rcu_head *head, void (*fn)(struct clo_rcu_head *)): calls fn
  *   later, in the order of these calls
  * - void clo_rcu_barrier(void): waits for all deferred calls. Not from one.
+ *
+ * - int clo_rcu_usable(void): 0, or -errno: a sandbox refuses what grace periods need
  *
  * fork(). A child may not use what its parent made:
  *
@@ -133,11 +152,10 @@ bool clo_inval_retry_any(const struct clo_inval *iv, struct clo_inval_snap snap)
 /* True when a change that may cover @index is in progress (to give up early). */
 bool clo_inval_busy(const struct clo_inval *iv, uint64_t index);
 /*
- * Sleep until no change that may cover @index is in progress, or *@kicked is not 0. Who sets that
- * (_sc) then calls clo_event_wake(&iv->ended). With nothing held: a change may take as long as a
- * listener likes.
+ * Sleep until no change that may cover @index is in progress, or @who (may be NULL) is called off.
+ * With nothing held: a change may take as long as a listener likes.
  */
-void clo_inval_wait(struct clo_inval *iv, uint64_t index, const struct clo_a32 *kicked);
+void clo_inval_wait(struct clo_inval *iv, uint64_t index, struct clo_waiter *who);
 
 /*
  * Which of its meanings an errno has (cloister/error.h): kept for each thread, like errno, as the

@@ -73,36 +73,26 @@ bool clo_inval_retry_any(const struct clo_inval *iv, struct clo_inval_snap snap)
 	return any != snap.any || PROGRESS(any);
 }
 
+/* The last words as in retry(), seq_cst: who sleeps on it has announced itself before. */
 bool clo_inval_busy(const struct clo_inval *iv, uint64_t index)
 {
-	struct clo_inval_snap now = clo_inval_snapshot(iv, index);
-
-	return PROGRESS(now.all) || PROGRESS(now.stripe);
+	return PROGRESS(clo_a64_get_sc(&iv->all)) ||
+	       PROGRESS(clo_a64_get_sc(&iv->stripe[stripe_of(index >> BLOCK_SHIFT)]));
 }
 
-static bool may_go(const struct clo_inval *iv, uint64_t index, const struct clo_a32 *kicked)
-{
-	uint64_t all = clo_a64_get_sc(&iv->all);
-	uint64_t stripe = clo_a64_get_sc(&iv->stripe[stripe_of(index >> BLOCK_SHIFT)]);
+struct place {
+	const struct clo_inval *iv;
+	uint64_t index;
+};
 
-	return (!PROGRESS(all) && !PROGRESS(stripe)) || clo_a32_get_sc(kicked) != 0;
+static bool is_quiet(const void *arg)
+{
+	const struct place *p = arg;
+
+	return !clo_inval_busy(p->iv, p->index);
 }
 
-void clo_inval_wait(struct clo_inval *iv, uint64_t index, const struct clo_a32 *kicked)
+void clo_inval_wait(struct clo_inval *iv, uint64_t index, struct clo_waiter *who)
 {
-	/* Most changes are over sooner than a sleep would be. */
-	for (int i = 0; i < CLO_WAIT_SPINS; i++) {
-		if (may_go(iv, index, kicked))
-			return;
-		clo_relax();
-	}
-	for (bool go = false; !go;) {
-		uint32_t seen = clo_event_prepare(&iv->ended);
-
-		/* Again: what ended before the prepare woke nobody. */
-		go = !clo_broken(CLO_BREAK_EVENT_LOOK) && may_go(iv, index, kicked);
-		if (!go)
-			clo_event_sleep(&iv->ended, seen);
-		clo_event_done(&iv->ended);
-	}
+	clo_event_await(&iv->ended, is_quiet, &(struct place){ iv, index }, who);
 }

@@ -44,21 +44,16 @@ static bool covers(uint64_t word, struct clo_range gfns)
 	       clo_range_overlaps(gfns, clo_range(gfn, gfn + clo_level_pages(level)));
 }
 
-static void wait_for(struct clo_mmu *mmu, const struct clo_tlb *tlb, uint64_t word)
-{
-	for (int i = 0; i < CLO_WAIT_SPINS; i++) {
-		if (clo_a64_get_sc(&tlb->touch) != word)
-			return;
-		clo_relax();
-	}
-	for (bool go = false; !go;) {
-		uint32_t seen = clo_event_prepare(&mmu->touched);
+struct use {
+	const struct clo_tlb *tlb;
+	uint64_t word;
+};
 
-		go = clo_a64_get_sc(&tlb->touch) != word;
-		if (!go)
-			clo_event_sleep(&mmu->touched, seen);
-		clo_event_done(&mmu->touched);
-	}
+static bool is_over(const void *arg)
+{
+	const struct use *u = arg;
+
+	return clo_a64_get_sc(&u->tlb->touch) != u->word;
 }
 
 void clo_touch_wait(struct clo_mmu *mmu, struct clo_range gfns)
@@ -72,6 +67,6 @@ void clo_touch_wait(struct clo_mmu *mmu, struct clo_range gfns)
 		uint64_t word = clo_a64_get_sc(&tlb->touch);
 
 		if (covers(word, gfns))
-			wait_for(mmu, tlb, word);
+			clo_event_await(&mmu->touched, is_over, &(struct use){ tlb, word }, NULL);
 	}
 }

@@ -73,7 +73,7 @@ void clo_vcpu_wait(struct clo_vcpu *vcpu, struct clo_gfn gfn)
 	struct clo_inval *iv = &vcpu->vm->mmu.inval;
 
 	if (clo_inval_busy(iv, gfn.n))
-		clo_inval_wait(iv, gfn.n, &vcpu->kicked);
+		clo_inval_wait(iv, gfn.n, &vcpu->waiter);
 	else
 		clo_relax();
 }
@@ -82,16 +82,15 @@ void clo_vcpu_kick(struct clo_vcpu *vcpu)
 {
 	if (clo_forked(vcpu->fork_gen))
 		return;
-	clo_a32_set_sc(&vcpu->kicked, 1);
-	clo_event_wake(&vcpu->vm->mmu.inval.ended);
+	clo_waiter_call_off(&vcpu->waiter);
 }
 
 bool clo_vcpu_take_kick(struct clo_vcpu *vcpu)
 {
-	if (CLO_LIKELY(!clo_a32_get(&vcpu->kicked)))
+	if (CLO_LIKELY(!clo_a32_get(&vcpu->waiter.off)))
 		return false;
 	/* An exchange: who leaves sees what each kicker has written before. */
-	(void)clo_a32_xchg(&vcpu->kicked, 0);
+	(void)clo_a32_xchg(&vcpu->waiter.off, 0);
 	clo_stat_add_local(&vcpu->exits, 1);
 	vcpu->exit = (struct clo_exit){ .size = sizeof(vcpu->exit),
 					.reason = CLO_EXIT_INTR,
@@ -223,6 +222,7 @@ static int access_page(struct clo_vcpu *vcpu, const struct access *a)
 {
 	struct clo_fault f = {
 		.tlb = &vcpu->tlb,
+		.waiter = &vcpu->waiter,
 		.gfn = clo_gfn(a->gpa >> CLO_PAGE_SHIFT),
 		.is_write = is_write(a),
 	};

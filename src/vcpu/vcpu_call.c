@@ -69,12 +69,13 @@ static int64_t pre_fault_one(struct clo_vcpu *vcpu, uint64_t gpa, bool any)
 {
 	struct clo_vm *vm = vcpu->vm;
 	struct clo_fault f = { .tlb = &vcpu->tlb,
+			       .waiter = &vcpu->waiter,
 			       .gfn = clo_gfn(gpa >> CLO_PAGE_SHIFT),
 			       .is_prefault = true };
 	uint64_t pages;
 
 	for (;;) {
-		if (any ? clo_a32_get(&vcpu->kicked) != 0 : clo_vcpu_take_kick(vcpu))
+		if (any ? clo_a32_get(&vcpu->waiter.off) != 0 : clo_vcpu_take_kick(vcpu))
 			return -EINTR;
 		clo_rcu_read_lock();
 		f.is_private =

@@ -97,6 +97,17 @@ enum clo_view_level clo_view_host_level(const struct clo_view_host *vh)
 	return vh->level;
 }
 
+static void relax(void *owner, uint64_t index)
+{
+	(void)owner, (void)index;
+	clo_relax();
+}
+
+void clo_view_set_transit(struct clo_view_set *vs, void (*transit)(void *owner, uint64_t index))
+{
+	vs->transit = transit;
+}
+
 int clo_view_set_create(struct clo_view_host *vh, uint64_t npages, clo_view_resolve_fn resolve,
 			void *owner, struct clo_view_set **out)
 {
@@ -107,6 +118,7 @@ int clo_view_set_create(struct clo_view_host *vh, uint64_t npages, clo_view_reso
 	vs->vh = vh;
 	vs->npages = npages;
 	vs->resolve = resolve;
+	vs->transit = relax;
 	vs->owner = owner;
 	clo_rwlock_init(&vs->lock, CLO_RANK_VIEW, "view set");
 	*out = vs;

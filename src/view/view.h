@@ -87,6 +87,12 @@ int clo_view_set_create(struct clo_view_host *vh, uint64_t npages, clo_view_reso
 			void *owner, struct clo_view_set **out) CLO_MUST_USE;
 void clo_view_set_destroy(struct clo_view_set *vs); /* unmaps what is left */
 
+/*
+ * What to do between two questions after -EAGAIN, where nobody else waits for the answer; with
+ * nothing of this module held. Until it is set: clo_relax().
+ */
+void clo_view_set_transit(struct clo_view_set *vs, void (*transit)(void *owner, uint64_t index));
+
 /* One piece of the file: @r indexes are backed by pool pfns from @base. */
 struct clo_view_piece {
 	struct clo_range r;

@@ -51,6 +51,6 @@ int view_real_access(struct clo_view_set *vs, uint64_t off, uint8_t *bounce, siz
 
 	/* A page in transition: the one who changes it waits for nobody who could wait here. */
 	while ((ret = vs->resolve(vs->owner, c.index, copy_grant, &c)) == -EAGAIN)
-		clo_relax();
+		vs->transit(vs->owner, c.index);
 	return ret == 0 && !c.done ? -EFAULT : ret;
 }

@@ -91,6 +91,7 @@ struct clo_view_set {
 	struct clo_view_host *vh;
 	uint64_t npages;
 	clo_view_resolve_fn resolve;
+	void (*transit)(void *owner, uint64_t index);
 	void *owner;
 	struct clo_rwlock lock; /* rank VIEW */
 	struct view_map *maps;  /* [lock] */

@@ -180,7 +180,7 @@ static int ask_page(struct clo_view_set *vs, struct view_map *m, uint64_t index,
 			ret = a.ret;
 		if (ret != -EAGAIN || once)
 			return ret;
-		clo_relax();
+		vs->transit(vs->owner, index);
 	}
 }
 

@@ -172,7 +172,7 @@ static int fault(struct clo_view_set *vs, uint64_t index)
 	int ret = vs->resolve(vs->owner, index, grant, &g);
 
 	if (ret == -EAGAIN) {
-		clo_relax();
+		vs->transit(vs->owner, index);
 		return 0;
 	}
 	clo_stat_add(ret ? &vs->refused_faults : &vs->resolved_faults, 1);

@@ -60,7 +60,7 @@ static void vm_calls_are_refused(struct eng *e)
 	CHECK_ERR(clo_vcpu_complete_hypercall(e->vcpu, 0), -EIO);
 	CHECK(gpa == E_GPA && bytes == E_PAGE && byte == 1);
 	clo_vcpu_kick(e->vcpu);
-	CHECK_EQ(clo_a32_get(&e->vcpu->kicked), 0);
+	CHECK_EQ(clo_a32_get(&e->vcpu->waiter.off), 0);
 }
 
 static void gmem_calls_are_refused(struct eng *e, struct clo_gmem_pin *pin)

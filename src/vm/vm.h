@@ -40,7 +40,8 @@ struct clo_vcpu {
 	struct clo_exit exit; /* [owner thread] */
 	struct clo_stat faults, fixed, retried, exits;
 	bool hypercall_pending; /* [owner thread] */
-	struct clo_a32 kicked;  /* leave the access that is under way, or the next */
+	/* Called off: leave the access that is under way, or the next. */
+	struct clo_waiter waiter;
 };
 
 /* A file of the VM; or one that was closed with pages pinned, watched. */
