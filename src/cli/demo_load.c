@@ -116,16 +116,19 @@ int demo_under_load(struct demo *d)
 	struct load load = { .d = d };
 	uint64_t pages = 0, ns = 0, accesses = 0, mismatches = 0;
 	struct clo_vm_stats s = { .size = sizeof(s) };
-	int ret;
+	unsigned made = 0;
+	int ret = 0;
 
-	for (unsigned i = 0; i < DEMO_VCPUS; i++) {
+	for (unsigned i = 0; i < DEMO_VCPUS && ret == 0; i++) {
 		loaders[i] = (struct loader){ .load = &load, .index = i };
 		if (clo_thread_create(&loaders[i].thread, load_main, &loaders[i]))
-			return demo_fail(d, "no thread");
+			ret = demo_fail(d, "no thread");
+		made += ret == 0;
 	}
-	ret = convert_rounds(d, loaders, &pages, &ns);
+	if (ret == 0)
+		ret = convert_rounds(d, loaders, &pages, &ns);
 	clo_a32_set(&load.stop, 1);
-	for (unsigned i = 0; i < DEMO_VCPUS; i++) {
+	for (unsigned i = 0; i < made; i++) {
 		clo_thread_join(&loaders[i].thread);
 		accesses += clo_stat_get(&loaders[i].accesses);
 		mismatches += loaders[i].mismatches;

@@ -69,19 +69,25 @@ int demo_private_work(struct demo *d)
 	struct worker w[2 * DEMO_VCPUS] = { 0 };
 	struct clo_vm_stats a = { .size = sizeof(a) }, b = { .size = sizeof(b) };
 	uint64_t pages = 2 * (DEMO_GUEST_BYTES / PAGE), start = clo_now_ns();
+	unsigned made = 0;
+	int ret = 0;
 
-	for (unsigned i = 0; i < 2 * DEMO_VCPUS; i++) {
+	for (unsigned i = 0; i < 2 * DEMO_VCPUS && ret == 0; i++) {
 		w[i].guest = i < DEMO_VCPUS ? &d->alpha : &d->beta;
 		w[i].index = i % DEMO_VCPUS;
 		if (clo_thread_create(&w[i].thread, work, &w[i]))
-			return demo_fail(d, "no thread");
+			ret = demo_fail(d, "no thread");
+		made += ret == 0;
 	}
-	for (unsigned i = 0; i < 2 * DEMO_VCPUS; i++) {
+	/* All of them, also after a failure: they use what the end of the demo destroys. */
+	for (unsigned i = 0; i < made; i++) {
 		clo_thread_join(&w[i].thread);
-		if (w[i].ret || w[i].wrong)
-			return demo_fail(d, "guest %s vCPU %u: %s", w[i].guest->name, w[i].index,
-					 w[i].ret ? strerror(-w[i].ret) : "wrong bytes");
+		if (ret == 0 && (w[i].ret || w[i].wrong))
+			ret = demo_fail(d, "guest %s vCPU %u: %s", w[i].guest->name, w[i].index,
+					w[i].ret ? strerror(-w[i].ret) : "wrong bytes");
 	}
+	if (ret)
+		return ret;
 	clo_vm_stats(d->alpha.vm, &a);
 	clo_vm_stats(d->beta.vm, &b);
 	demo_row(d, "private work",

@@ -158,6 +158,10 @@ void clo_rcu_read_unlock(void);
 void clo_rcu_synchronize(void);
 void clo_rcu_defer(struct clo_rcu_head *head, void (*fn)(struct clo_rcu_head *head));
 void clo_rcu_barrier(void);
+static inline int clo_rcu_usable(void)
+{
+	return 0;
+}
 
 #define CLO_WAIT_SPINS 0
 struct clo_event {

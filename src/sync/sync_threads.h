@@ -194,6 +194,8 @@ static inline void clo_rcu_read_unlock(void)
 	CLO_SYNC_READ_UNLOCK();
 	clo_rcu_nest(-1);
 }
+/* 0, or why a grace period would end the process: see sync_threads_rcu.c. */
+int clo_rcu_usable(void) CLO_MUST_USE;
 void clo_rcu_synchronize(void);
 void clo_rcu_defer(struct clo_rcu_head *head, void (*fn)(struct clo_rcu_head *head));
 void clo_rcu_barrier(void);

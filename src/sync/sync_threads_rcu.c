@@ -11,7 +11,10 @@
 #include "sync/sync_threads_fork.h"
 
 #include <assert.h>
+#include <linux/membarrier.h>
 #include <stdlib.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #ifdef CLO_SYNC_TSAN
 #include <sched.h>
@@ -269,3 +272,22 @@ void clo_rcu_barrier(void)
 	pthread_mutex_unlock(&defer.m);
 	clo_cancel_restore(cancel);
 }
+
+/*
+ * liburcu looked for membarrier(2) when it was loaded, and ends the process if a grace period is
+ * refused it later: by a seccomp filter that was installed since.
+ */
+#ifdef CLO_SYNC_TSAN
+int clo_rcu_usable(void)
+{
+	return 0;
+}
+#else
+int clo_rcu_usable(void)
+{
+	if (urcu_bp_has_sys_membarrier &&
+	    syscall(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0) != 0)
+		return clo_fail_errno(CLO_REASON_KERNEL, "membarrier");
+	return 0;
+}
+#endif

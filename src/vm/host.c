@@ -88,6 +88,9 @@ static int host_create(const struct clo_host_config *cfg, struct clo_host **out)
 
 	if (ret)
 		return ret;
+	ret = clo_rcu_usable();
+	if (ret)
+		return ret;
 	if (clo_fork_watch())
 		return clo_fail_heap("pthread_atfork");
 	host = clo_alloc(sizeof(*host));

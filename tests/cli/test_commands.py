@@ -9,7 +9,7 @@ import sys
 import tempfile
 import time
 
-from clitest import (CLI, TIMEOUT, Done, check, check_keys, check_says, check_status, environment,
+from clitest import (CLI, TIMEOUT, Done, Skip, check, check_keys, check_says, check_status, environment,
                      litmus, main, replay_id, run, tests_of)
 
 STATES = {
@@ -100,6 +100,15 @@ def test_demo():
         check("left out" not in step["done"], step)
     text = check_status(run("demo"), 0).out
     check_says(text, "all checks passed in ", *[s["step"] for s in tour["steps"]])
+
+
+def test_demo_without_memory():
+    """It fails with a message, at whichever step there is no more address space."""
+    if run("-c", 'ulimit -v 300000; exec "$0" --version', CLI, program="/bin/sh").status:
+        raise Skip("no such program runs with so little address space (a sanitizer)")
+    for kib in (100000, 300000, 400000, 600000, 800000, 1500000):
+        done = run("-c", 'ulimit -v %d; exec "$0" demo' % kib, CLI, program="/bin/sh")
+        check(done.status == 1 and done.err.startswith("cloister demo: "), done)
 
 
 # ---- run
