@@ -37,10 +37,11 @@ struct clo_host_config {
  * multiple of 4096 or above 2^50. -ENOMEM: no memory, no address space (ulimit -v and -f should
  * allow 4 times mem_bytes, and some), or no huge pages. -EPERM: the view asked for is not permitted
  * on this machine (AUTO never gives this: it takes what can be had now, a lower level too where
- * descriptors have run out; clo_host_view() says which). Else what memfd_create(2) gave, or, where a
- * seccomp filter refuses it, membarrier(2): -EPERM or what the filter says. A filter that comes
+ * descriptors have run out; clo_host_view() says which). Else what memfd_create(2) gave, or, where
+ * a seccomp filter refuses it, membarrier(2): -EPERM or what the filter says. A filter that comes
  * after this call has to allow membarrier(2): liburcu ends the process otherwise. Without
- * process_vm_readv(2) and _writev(2) a buffer that cannot be touched is its own signal, not -EFAULT.
+ * process_vm_readv(2) and _writev(2) a buffer that cannot be touched is its own signal, not
+ * -EFAULT.
  *
  * The address space of the pool is far larger than mem_bytes (32 TiB for the first host of a
  * process, for each further one half of what is left of 64 TiB), and mlockall() counts it: under

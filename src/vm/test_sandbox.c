@@ -62,17 +62,17 @@ TEST(without_process_vm)
 	eng_open(&e, (struct eng_config){ .owner = CLO_ATTR_OWNER_GMEM,
 					  .gmem_flags = CLO_GMEM_MMAP | CLO_GMEM_INIT_SHARED,
 					  .view = CLO_HOST_VIEW_AUTO });
-	CHECK_OK(clo_gmem_host_access(e.gmem, 3, &byte, 1, true));
+	CHECK_OK(clo_gmem_host_access(e.gmem, 0, &byte, 1, true));
 	byte = 0;
-	CHECK_OK(clo_gmem_host_access(e.gmem, 3, &byte, 1, false));
+	CHECK_OK(clo_gmem_host_access(e.gmem, 0, &byte, 1, false));
 	CHECK_EQ(byte, 5);
-	CHECK_EQ(eng_byte(&e, 0, 3), 5);
+	CHECK_EQ(eng_byte(&e, 0, 0), 5);
 	CHECK_OK(eng_convert(&e, 0, 1, CLO_CONVERT_TO_PRIVATE));
-	CHECK_ERR(clo_gmem_host_access(e.gmem, 3, &byte, 1, false), -EFAULT);
+	CHECK_ERR(clo_gmem_host_access(e.gmem, 0, &byte, 1, false), -EFAULT);
 	eng_close(&e);
 	eng_open(&two, (struct eng_config){ 0 });
-	CHECK_OK(eng_store(&two, 1, 7, 9)); /* shared: the VMM's memory */
-	CHECK_EQ(eng_byte(&two, 1, 7), 9);
+	CHECK_OK(eng_store(&two, 1, 0, 9)); /* shared: the VMM's memory */
+	CHECK_EQ(eng_byte(&two, 1, 0), 9);
 	eng_close(&two);
 }
 
