@@ -100,6 +100,10 @@ static const struct break_text break_text[CLO_BREAK_COUNT] = {
 	[CLO_BREAK_VIEW_MARK] = { "view-mark",
 				  "host view: zap, and do not look whether it has moved" },
 	[CLO_BREAK_EVENT_LOOK] = { "event-look", "sleep: no look after the announcement" },
+	[CLO_BREAK_INVAL_1G] = { "inval-1g", "fault: a 1G leaf asks only about its own 2M" },
+	[CLO_BREAK_GRANT_LOOK] = { "grant-look", "host touch: map a page without a last look" },
+	[CLO_BREAK_SPLIT_FILL] = { "split-fill",
+				   "split: publish the page-table page before it is filled" },
 };
 
 const char *clo_break_name(enum clo_break which)

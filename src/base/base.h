@@ -226,6 +226,9 @@ enum clo_break {
 	CLO_BREAK_VIEW_MARK,       /* view: zap without the look at the mark after it (I2) */
 	CLO_BREAK_PREPARE_LATE,    /* prepare: not asked whether a change is under way (I1) */
 	CLO_BREAK_INVALIDATE_HOOK, /* frames change hands unseen by the trust model (I1) */
+	CLO_BREAK_INVAL_1G,        /* fault: a 1G leaf asks only the stripe of its own gfn (I5) */
+	CLO_BREAK_GRANT_LOOK,      /* host touch: map the page without the last look (I2) */
+	CLO_BREAK_SPLIT_FILL,      /* split: publish the page-table page before it is filled (I5) */
 	CLO_BREAK_COUNT
 };
 /* clang-format on */

@@ -182,7 +182,7 @@ static bool stale(struct clo_vm *vm, struct clo_gfn gfn, enum clo_level level,
 {
 	if (clo_broken(CLO_BREAK_INVAL_SEQ))
 		return false;
-	if (level == CLO_LEVEL_1G)
+	if (level == CLO_LEVEL_1G && !clo_broken(CLO_BREAK_INVAL_1G))
 		return clo_inval_retry_any(&vm->mmu.inval, snap);
 	return clo_inval_retry(&vm->mmu.inval, gfn.n, snap);
 }

@@ -188,6 +188,50 @@ TEST(small_leaves_in_the_way_of_a_large_one)
 	eng_close(&e);
 }
 
+/* Any page under a leaf of 1G can change while the folio is made ready. */
+#define FAR 5000U /* another 2M block than that of the fault: another word of the sequence */
+static int share_far_page(void *arg, const struct clo_hook_pages *p)
+{
+	struct eng *e = arg;
+
+	CHECK_EQ(p->gpa, E_GPA);
+	CHECK_EQ(p->npages, e->pages);
+	return clo_vm_set_attributes(e->vm, E_GPA + FAR * E_PAGE, E_PAGE, 0);
+}
+
+static enum clo_fault_end fault_beside_far_change(struct eng *e)
+{
+	struct clo_vm_hooks hooks = { .size = sizeof(hooks), .prepare = share_far_page, .arg = e };
+	struct eng_config c = huge(18, 1ULL << 18);
+
+	c.owner = CLO_ATTR_OWNER_VM;
+	c.no_slot = true;
+	c.mem_bytes = 1ULL << 30;
+	eng_open(e, c);
+	clo_gmem_close(e->gmem);
+	CHECK_OK(clo_vm_set_hooks(e->vm, &hooks));
+	CHECK_OK(clo_gmem_create(e->vm, e->pages * E_PAGE, c.gmem_flags, 18, &e->gmem));
+	CHECK_OK(eng_slot(e, 0, E_GPA, e->pages, 0));
+	CHECK_OK(clo_vm_set_attributes(e->vm, E_GPA, e->pages * E_PAGE, CLO_ATTR_PRIVATE));
+	return fault(e, 0, true);
+}
+
+TEST(a_leaf_of_1g_beside_a_change_far_away)
+{
+	struct eng e;
+
+	/* A gigabyte of zeroes, written into memory that is new, would show nothing. */
+	clo_break_set(CLO_BREAK_ZERO, true);
+	CHECK_EQ(fault_beside_far_change(&e), CLO_FAULT_RETRY);
+	CHECK_EQ(fault(&e, 0, true), CLO_FAULT_FIXED);
+	CHECK_EQ(eng_leaf(&e, 0).level, CLO_LEVEL_2M);
+	CHECK_EQ(eng_leaf(&e, FAR).level, CLO_LEVEL_COUNT);
+	eng_close(&e);
+	clo_break_set(CLO_BREAK_INVAL_1G, true);
+	CHECK_EQ(fault_beside_far_change(&e), CLO_FAULT_FIXED);
+	CHECK_EQ(eng_leaf(&e, FAR).level, CLO_LEVEL_1G);
+}
+
 /* An ordinary VM maps a huge private folio as what it is to it: memory. */
 TEST(huge_pages_of_a_default_vm)
 {

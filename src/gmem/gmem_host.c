@@ -33,7 +33,8 @@ int gmem_resolve(void *owner, uint64_t index, clo_view_grant_fn grant, void *gar
 		return ret;
 	if (ret == 0 && fresh)
 		clo_page_set_uptodate(g->db, h.head, true);
-	if (ret == 0 && clo_inval_retry(&g->inval, index, snap))
+	if (ret == 0 && clo_inval_retry(&g->inval, index, snap) &&
+	    !clo_broken(CLO_BREAK_GRANT_LOOK))
 		ret = -EAGAIN;
 	if (ret == 0) {
 		uint64_t first = index - (h.pfn.n - h.head.n);

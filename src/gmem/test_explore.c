@@ -381,6 +381,32 @@ TEST_TIMEOUT(no_view_of_a_freed_frame, 120)
 	holds(host_against_hole, 2);
 }
 
+/* The page is there: the touch asks before the hole begins, and has the folio after the views were
+ * emptied. */
+static void touch_of_a_page_against_hole(void *arg)
+{
+	(void)arg;
+	open_world(T_MMAP_ANY, true);
+	clo_sched_quiet(true);
+	must(t_allocate(w.g, 0, 1) == 0, "allocate");
+	clo_sched_quiet(false);
+	together(host_reader, puncher);
+	close_world(false);
+}
+
+TEST_TIMEOUT(no_view_of_a_frame_that_goes, 120)
+{
+	holds(touch_of_a_page_against_hole, 2);
+}
+
+TEST_TIMEOUT(a_touch_without_the_last_look_is_found, 120)
+{
+	clo_break_set(CLO_BREAK_GRANT_LOOK, true);
+	CHECK(explore(touch_of_a_page_against_hole, 2));
+	CHECK_STR(wrong, "a view shows a frame that is not shared");
+	clo_break_set(CLO_BREAK_GRANT_LOOK, false);
+}
+
 static void *pinner(void *arg)
 {
 	(void)arg;

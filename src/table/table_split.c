@@ -126,7 +126,10 @@ static bool split_leaf(struct split *split, struct clo_pt_pos *p, uint64_t gfn)
 	if (!whole) {
 		struct clo_pt *pt = split->res->pages[--split->res->count];
 
+		if (clo_broken(CLO_BREAK_SPLIT_FILL))
+			clo_a64_set(p->e, clo_pt_entry(pt));
 		fill_from_huge(split, pt, huge, p->level, base);
+		/* Full already: a zap believes the page's count (table_node.h). */
 		clo_a64_set(p->e, clo_pt_entry(pt));
 	} else {
 		clo_a64_set(p->e, 0);

@@ -11,7 +11,7 @@ QUICK = "--quick" in sys.argv[1:]
 SLOW = {"close-vs-convert", "close-vs-convert-backings", "close-vs-slot-delete",
         "convert-refused", "convert-refused-missing", "convert-refused-zero",
         "convert-vs-convert", "convert-vs-slot", "fault-vs-punch", "fault-vs-slot-delete",
-        "hypercall", "in-place-preserved", "mail0-slot-moves-file", "mail3-both-convert",
+        "host-touch-vs-punch", "hypercall", "in-place-preserved", "mail0-slot-moves-file", "mail3-both-convert",
         "pre-fault-vs-convert", "pre-fault-vs-slot-delete", "punch-vs-convert",
         "slot-delete-vs-punch", "slot-delete-vs-punch-beside", "taken-back", "taken-back-undone",
         "two-backings-again",

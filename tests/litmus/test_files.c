@@ -29,6 +29,7 @@
 	X(fault_vs_slot_delete, "fault-vs-slot-delete", 1)                                         \
 	X(get_attributes_vs_slot_delete, "get-attributes-vs-slot-delete", 1)                       \
 	X(host_touch_vs_convert, "host-touch-vs-convert", 1)                                       \
+	X(host_touch_vs_punch, "host-touch-vs-punch", 1)                                           \
 	X(hypercall, "hypercall", 1)                                                               \
 	X(in_place_preserved, "in-place-preserved", 1)                                             \
 	X(mail0_double_mapping, "mail0-double-mapping", 2)                                         \
