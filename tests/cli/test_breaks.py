@@ -55,7 +55,7 @@ def the_sites_are_complete():
               if b["name"].startswith(SITE)}
     check(listed == set(SITES), "not in both: %s" % sorted(listed ^ set(SITES)))
     for name, entry in SITES.items():
-        check(("file" in entry) != ("no_file" in entry), name)
+        check(len(set(entry) & {"file", "tests", "no_file"}) == 1, name)
 
 
 def shown_by_site(name, entry):
@@ -69,11 +69,24 @@ def shown_by_site(name, entry):
     return test
 
 
+def shown_by_scene(name, entry):
+    """As far as text can tell."""
+    def test():
+        for path in entry["tests"]:
+            with open(os.path.join(ROOT, path), encoding="utf-8") as source:
+                text = source.read()
+            check('"%s"' % name in text and "clo_rcu_site_break(" in text,
+                  "%s does not leave out %s" % (path, name))
+    return test
+
+
 def tests():
     yield "each read section is in the table", the_sites_are_complete
     for name, entry in SITES.items():
         if "file" in entry and not QUICK:
             yield "read section %s: %s" % (name, entry["file"]), shown_by_site(name, entry)
+        elif "tests" in entry:
+            yield "read section %s: a scene" % name, shown_by_scene(name, entry)
     yield "each switch is in the table", the_table_is_complete
     for name, entry in BREAKS.items():
         if "file" in entry:
