@@ -18,6 +18,12 @@ static size_t node_bytes(const struct clo_attr *a, unsigned level)
 	return sizeof(struct attr_node) + attr_fanout(a, level) * sizeof(struct clo_a64);
 }
 
+/* Of what readers look at, in units of clo_mem_idle(): a last odd word is left out. */
+static size_t words_bytes(const struct attr_node *n)
+{
+	return clo_align_down(n->fanout * sizeof(n->w[0]), 16);
+}
+
 void attr_pool_init(struct clo_attr *a)
 {
 	clo_mutex_init(&a->pool.lock, CLO_RANK_LEAF, "attr pool");
@@ -54,6 +60,7 @@ static uint64_t slab_take(struct attr_pool *pool, struct attr_slab *slab)
 	slab->used |= 1ULL << i;
 	if (slab->used == SLAB_FULL)
 		slab_unlist(pool, slab);
+	clo_mem_used(&slab->leaf[i], sizeof(slab->leaf[i]));
 	return (uint64_t)(uintptr_t)&slab->leaf[i] | i;
 }
 
@@ -63,6 +70,11 @@ static void slab_put(struct attr_pool *pool, struct attr_slab *slab, uint64_t bi
 	if (slab->used == SLAB_FULL)
 		slab_list(pool, slab);
 	slab->used &= ~bits;
+	for (uint64_t rest = bits; rest; rest &= rest - 1) {
+		struct attr_leaf *leaf = &slab->leaf[__builtin_ctzll(rest)];
+
+		clo_mem_idle(leaf, sizeof(*leaf));
+	}
 	if (slab->used != 0)
 		return;
 	if (pool->empty == 0) {
@@ -80,6 +92,7 @@ static void node_put(struct clo_attr *a, struct attr_node *n)
 	struct attr_pool *pool = &a->pool;
 
 	if (pool->spare[n->level].count < ATTR_SPARE_MAX) {
+		clo_mem_idle(n->w, words_bytes(n));
 		n->next = pool->spare[n->level].head;
 		pool->spare[n->level].head = attr_node_word(n);
 		pool->spare[n->level].count++;
@@ -250,6 +263,7 @@ static void reserve_spares(struct clo_attr *a, unsigned need[ATTR_LEVELS],
 
 			pool->spare[level].head = attr_node(word)->next;
 			pool->spare[level].count--;
+			clo_mem_used(attr_node(word)->w, words_bytes(attr_node(word)));
 			reserve_push(res, word);
 		}
 	}

@@ -144,6 +144,70 @@ TEST_TIMEOUT(reader_beside_split, 60)
 }
 
 /*
+ * The node and the bitmap leave the tree under each kind of reader, which is in them for as long as
+ * its read section lasts.
+ */
+static void is_private(void)
+{
+	(void)clo_attr_is_private(a, 5);
+}
+
+static void is_uniform(void)
+{
+	(void)clo_attr_is_uniform(a, 5, CLO_LEVEL_2M);
+}
+
+static void range_is(void)
+{
+	(void)clo_attr_range_is(a, clo_range(5, 6), false);
+}
+
+static void run(void)
+{
+	bool kind;
+
+	(void)clo_attr_run(a, 5, 6, &kind);
+}
+
+static void (*look)(void);
+
+static void *look_once(void *arg)
+{
+	(void)arg;
+	look();
+	return NULL;
+}
+
+static void look_program(void *arg)
+{
+	(void)arg;
+	together(collapse, look_once, one_private, all_shared);
+}
+
+TEST_TIMEOUT(each_read_section_is_needed, 60)
+{
+	static const struct {
+		const char *site;
+		void (*look)(void);
+	} readers[] = {
+		{ "attr/attr.c:clo_attr_is_private", is_private },
+		{ "attr/attr.c:clo_attr_is_uniform", is_uniform },
+		{ "attr/attr.c:clo_attr_range_is", range_is },
+		{ "attr/attr.c:clo_attr_run", run },
+	};
+
+	for (size_t i = 0; i < CLO_ARRAY_SIZE(readers); i++) {
+		look = readers[i].look;
+		holds(look_program, 1, false);
+		CHECK(clo_rcu_site_break(readers[i].site, true));
+		dfs = (struct dfs){ .main_fn = look_program, .bound = 1 };
+		CHECK_MSG(dfs_search(&dfs, CLO_SCHED_FAULT), "%s is not needed", readers[i].site);
+		test_note("%s: %s", readers[i].site, dfs.last.report);
+		CHECK(clo_rcu_site_break(readers[i].site, false));
+	}
+}
+
+/*
  * The bitmap of block 0 leaves the tree and comes back for block 1, with bit 5 set. Page 5 was
  * never private: a reader who is still in the bitmap must not see it so. Here deferred calls run at
  * any time.

@@ -306,6 +306,31 @@ bool clo_arena_put(void *p)
 	return true;
 }
 
+/* Of a live block: what it was made of stays, so that its next user can begin with it. */
+static bool set_state(void *p, size_t bytes, enum clo_arena_state state)
+{
+	if (!arena.on || !is_inside(p))
+		return false;
+	memset(arena.state + offset_of(p) / GRANULE, state, bytes / GRANULE);
+	return true;
+}
+
+void clo_mem_idle(void *p, size_t bytes)
+{
+	if (!set_state(p, bytes, CLO_ARENA_FREED))
+		return;
+	ASAN_POISON_MEMORY_REGION(p, bytes);
+	if (arena.on_free)
+		arena.on_free(arena.mem +
+			      arena.page[offset_of(p) / CLO_PAGE_SIZE].first * CLO_PAGE_SIZE);
+}
+
+void clo_mem_used(void *p, size_t bytes)
+{
+	if (set_state(p, bytes, CLO_ARENA_LIVE))
+		ASAN_UNPOISON_MEMORY_REGION(p, bytes);
+}
+
 static bool is_poison(const char *p, uint64_t bytes)
 {
 	uint64_t want;

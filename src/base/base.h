@@ -121,6 +121,24 @@ static inline bool clo_is_aligned(uint64_t n, uint64_t align)
 void *clo_alloc(size_t bytes) CLO_MUST_USE;
 void *clo_alloc_aligned(size_t align, size_t bytes) CLO_MUST_USE;
 void clo_free(void *p);
+/*
+ * For a module that keeps memory for its next need: bytes of a block, in multiples of 16, that
+ * nobody may touch from idle to used. In the explorer build who does is found, as by a freed block;
+ * elsewhere nothing happens.
+ */
+#ifdef CLO_SYNC_EXPLORE
+void clo_mem_idle(void *p, size_t bytes);
+void clo_mem_used(void *p, size_t bytes);
+#else
+static inline void clo_mem_idle(void *p, size_t bytes)
+{
+	(void)p, (void)bytes;
+}
+static inline void clo_mem_used(void *p, size_t bytes)
+{
+	(void)p, (void)bytes;
+}
+#endif
 /* Zero pages from mmap(MAP_NORESERVE), for large sparse tables. Counted as an allocation. */
 void *clo_alloc_sparse(size_t bytes) CLO_MUST_USE;
 void clo_free_sparse(void *p, size_t bytes);
@@ -175,7 +193,7 @@ const void *clo_arena_block(const void *p);
  * filled then.) A run begins without; with AddressSanitizer nothing changes, which sees it anyway.
  */
 void clo_arena_guard(bool on);
-/* Called after each clo_free() of a block until the run ends. */
+/* Called with the block after each clo_free() and clo_mem_idle() until the run ends. */
 void clo_arena_on_free(void (*on_free)(const void *p));
 /* Called for a wrong clo_free(): must not return. */
 void clo_arena_on_fault(void (*fault)(const char *what, const void *p));

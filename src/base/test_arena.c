@@ -67,6 +67,32 @@ TEST(freed_memory_is_known_and_not_used_again)
 }
 
 #ifndef HAVE_ASAN /* which ends the program at the access */
+TEST(memory_that_is_kept_is_not_in_use)
+{
+	CHECK(clo_arena_begin(ARENA));
+
+	unsigned char *p = clo_alloc(8192);
+
+	memset(p, 0x11, 8192);
+	clo_mem_idle(p + 4096, 32);
+	CHECK_EQ(clo_arena_state(p + 4095), CLO_ARENA_LIVE);
+	CHECK_EQ(clo_arena_state(p + 4096), CLO_ARENA_FREED);
+	CHECK_EQ(clo_arena_state(p + 4127), CLO_ARENA_FREED);
+	CHECK_EQ(clo_arena_state(p + 4128), CLO_ARENA_LIVE);
+	clo_mem_used(p + 4096, 16);
+	CHECK_EQ(clo_arena_state(p + 4096), CLO_ARENA_LIVE);
+	CHECK_EQ(clo_arena_state(p + 4112), CLO_ARENA_FREED);
+	CHECK_EQ(p[4096], 0x11);
+	clo_free(p);
+	CHECK(!clo_arena_tampered());
+	clo_arena_end();
+	/* Outside of a run nothing is known. */
+	p = clo_alloc(64);
+	clo_mem_idle(p, 64);
+	p[0] = 1;
+	clo_free(p);
+}
+
 TEST(late_writes_are_seen)
 {
 	CHECK(clo_arena_begin(ARENA));
