@@ -36,6 +36,11 @@ static void slot_set(struct world *w, uint64_t bytes)
 	scene_must(clo_vm_set_region(w->vm, &r));
 }
 
+void scene_slot(struct world *w)
+{
+	slot_set(w, PAGES * PAGE);
+}
+
 static void world_make(struct world *w)
 {
 	struct clo_host_config hc = { .size = sizeof(hc),
@@ -57,7 +62,7 @@ static void world_make(struct world *w)
 		scene_must(clo_vm_set_hooks(w->vm, &hooks));
 	}
 	scene_must(clo_gmem_create(w->vm, PAGES * PAGE, w->scene->gmem_flags, 0, &w->gmem));
-	slot_set(w, PAGES * PAGE);
+	scene_slot(w);
 	for (unsigned i = 0; i < 2; i++)
 		scene_must(clo_vcpu_create(w->vm, i, &w->vcpu[i]));
 	if (w->scene->setup)
@@ -159,7 +164,8 @@ void scene_holds(const struct scene *scene, unsigned preemptions)
 	struct clo_explore_result r = explore(scene, preemptions);
 
 	CHECK_MSG(r.verdict == CLO_EXPLORE_HOLDS, "%s: %s\n%s", r.invariant, r.why, r.report);
-	CHECK_MSG(r.runs > 1, "one run: there was no race to explore");
+	/* Else its threads only took turns, however many runs that were. */
+	CHECK_MSG(r.objects > 0, "no object is shared: there was no race to explore");
 	clo_explore_release(&r);
 }
 
@@ -176,6 +182,18 @@ void scene_found(const struct scene *scene, unsigned preemptions, enum clo_break
 		  clo_break_name(which));
 	CHECK_MSG(strstr(invariants, r.invariant) != NULL, "%s was violated, not %s: %s",
 		  r.invariant, invariants, r.why);
+	clo_explore_release(&r);
+}
+
+void scene_needs_section(const struct scene *scene, unsigned preemptions, const char *site)
+{
+	struct clo_explore_result r;
+
+	CHECK_MSG(clo_rcu_site_break(site, true), "no such place: %s", site);
+	r = explore(scene, preemptions);
+	CHECK(clo_rcu_site_break(site, false));
+	CHECK_MSG(r.verdict == CLO_EXPLORE_VIOLATED, "without %s nothing was found", site);
+	CHECK_STR(r.invariant, "I5");
 	clo_explore_release(&r);
 }
 

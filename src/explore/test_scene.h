@@ -51,9 +51,13 @@ void scene_holds(const struct scene *scene, unsigned preemptions);
 /* With @which broken the search must find a violation of one of @invariants ("I5 I1"). */
 void scene_found(const struct scene *scene, unsigned preemptions, enum clo_break which,
 		 const char *invariants);
+/* Without the read section that begins at @site the search must find a use of freed memory. */
+void scene_needs_section(const struct scene *scene, unsigned preemptions, const char *site);
 
 /* Ends the run when @ret is an error: set-up must work. */
 void scene_must(int ret);
+/* The memslot, which do_slot_delete() has taken away. */
+void scene_slot(struct world *w);
 /* The first page. */
 int scene_convert(struct world *w, bool to_private);
 

@@ -78,15 +78,14 @@ void gmem_bindings_orphan(struct clo_gmem *g)
 {
 	struct clo_gmem_binding *b, *next;
 
-	/* Once its pointer is NULL a binding may be freed by its slot, after a grace period. */
-	clo_rcu_read_lock();
+	/* Once its pointer is NULL a binding may be freed by its slot; until then the slot waits
+	 * for the range, which is the caller's. So no read section. */
 	b = clo_aptr_get(&g->bindings);
 	clo_aptr_set(&g->bindings, NULL);
 	for (; b; b = next) {
 		next = clo_aptr_get(&b->next);
 		clo_aptr_set(&b->gmem, NULL);
 	}
-	clo_rcu_read_unlock();
 }
 
 void clo_gmem_for_each_gfn(struct clo_gmem *g, struct clo_range index,

@@ -14,6 +14,7 @@ static struct scene {
 	void (*after)(void);
 	struct clo_pagedb *db;
 	struct clo_gmem *a, *b, *c, *first;
+	uint64_t pages; /* of a; 0: 2 */
 	int ret[2];
 	unsigned seen;   /* over all runs: bits of outcomes */
 	unsigned broken; /* over all runs */
@@ -36,7 +37,7 @@ static void run_scene(void *arg)
 	clo_sched_quiet(true);
 	CHECK_OK(clo_pagedb_create(CLO_POOL_ANON, 2, 8, &s.db));
 	s.first = file(4, 1);
-	s.a = file(1, 2);
+	s.a = file(1, s.pages ? s.pages : 2);
 	s.b = file(2, 2);
 	s.c = file(3, 1);
 	s.before();
@@ -245,4 +246,58 @@ TEST_TIMEOUT(a_walk_meets_no_other_files_frame, 120)
 	explore(2);
 	CHECK_EQ(s.broken, 0U);
 	CHECK_EQ(s.seen, 3U);
+}
+
+/*
+ * File a has a window for each page, and a node above them: the pool has no room for more. Its
+ * first page has gone, and the frame is another file's. Who walked over the page before that locks
+ * the frame now, and to see whose it is looks a's window up; just then the node goes with a's last
+ * page.
+ */
+static struct clo_pfn walked;
+
+static void frame_of_another(void)
+{
+	uint32_t owner;
+
+	CHECK_OK(get(s.a, 0, &owner));
+	CHECK_OK(get(s.a, 1, &owner));
+	CHECK(clo_gmem_pfn(s.a, 0, &walked));
+	CHECK_OK(t_punch(s.a, 0, 1));
+	CHECK_OK(get(s.c, 0, &owner));
+	CHECK_EQ(clo_frame_get(s.db, walked).owner, 3U);
+}
+
+static void *last_hole(void *arg)
+{
+	(void)arg;
+	CHECK_OK(t_punch(s.a, 1, 1));
+	return NULL;
+}
+
+static void *lock_walked(void *arg)
+{
+	struct clo_pfn head;
+
+	(void)arg;
+	s.broken += clo_gmem_lock_frame(s.a, 0, walked, &head);
+	return NULL;
+}
+
+static const struct scene node_under_lock = {
+	.fn = { last_hole, lock_walked },
+	.before = frame_of_another,
+	.after = nothing,
+	.pages = 16,
+};
+
+TEST_TIMEOUT(a_node_goes_under_who_locks_a_frame, 120)
+{
+	s = node_under_lock;
+	explore(1);
+	CHECK_EQ(s.broken, 0U);
+	CHECK(clo_rcu_site_break("gmem/gmem_map.c:clo_gmem_lock_frame", true));
+	dfs = (struct dfs){ .main_fn = run_scene, .bound = 1 };
+	CHECK(dfs_search(&dfs, CLO_SCHED_FAULT));
+	test_note("%llu runs: %s", (unsigned long long)dfs.runs, dfs.last.report);
 }

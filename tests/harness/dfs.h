@@ -35,6 +35,8 @@ struct dfs {
 	uint64_t max_steps;
 	bool rcu_last;
 	bool self_wakes;
+	bool pointers; /* switch behind the read of a pointer too, and see plain reads of freed
+			  memory */
 	/* Results. */
 	uint64_t runs;
 	uint64_t steps;
@@ -109,6 +111,14 @@ static inline bool dfs_next(struct dfs *d)
 	return false;
 }
 
+static inline bool dfs_use(void *arg, uint32_t thread, const void *block, uint64_t step)
+{
+	const struct dfs *d = arg;
+
+	(void)thread, (void)block, (void)step;
+	return d->pointers;
+}
+
 /* One run by the choices made so far, then by default. */
 static inline void dfs_again(struct dfs *d)
 {
@@ -117,6 +127,8 @@ static inline void dfs_again(struct dfs *d)
 					   .on_step = d->on_step,
 					   .rcu_last = d->rcu_last,
 					   .self_wakes = d->self_wakes,
+					   .use = d->pointers ? dfs_use : NULL,
+					   .guard = d->pointers,
 					   .max_steps = d->max_steps };
 
 	d->at = 0;
