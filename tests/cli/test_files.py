@@ -1,30 +1,29 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """Each file of litmus/ holds, in every interleaving and on threads; --quick: with fewer preemptions."""
+import os
 import re
 import sys
 
-from clitest import check, check_says, check_status, litmus, litmus_files, main, run
+from clitest import ROOT, check, check_says, check_status, litmus, litmus_files, main, run
 
 QUICK = "--quick" in sys.argv[1:]
-# With the default of two preemptions these take more than 5 s.
-SLOW = {"close-vs-convert", "close-vs-convert-backings", "close-vs-slot-delete",
-        "convert-refused", "convert-refused-missing", "convert-refused-zero",
-        "convert-vs-convert", "convert-vs-slot", "fault-vs-punch", "fault-vs-slot-delete",
-        "host-touch-vs-punch", "hypercall", "in-place-preserved", "mail0-slot-moves-file", "mail3-both-convert",
-        "pre-fault-vs-convert", "pre-fault-vs-slot-delete", "punch-vs-convert",
-        "slot-delete-vs-punch", "slot-delete-vs-punch-beside", "taken-back", "taken-back-undone",
-        "two-backings-again",
-        "two-backings-vs-slot", "wait-for-listener", "wait-holds-nothing", "zero-policy",
-        "zero-policy-vs-host"}
+BOUNDS = os.path.join(ROOT, "tests", "litmus", "bounds.txt")
 # Without a preemption this does not show what it says happens sometimes.
 NEEDS_ONE = {"mail3-both-convert"}
 RUNS = 200
 
 
+def bounds():
+    """File to preemptions: so deep do the tests of the engine explore, those of the command less."""
+    with open(BOUNDS, encoding="utf-8") as f:
+        rows = [line.split() for line in f if not line.startswith("#")]
+    return {name: int(preemptions) for name, preemptions, _ in rows}
+
+
 def explored(name):
     def test():
-        bound = max(2 - QUICK - (name in SLOW), int(name in NEEDS_ONE))
+        bound = max(min(1, bounds()[name]) - QUICK, int(name in NEEDS_ONE))
         done = check_status(run("explore", "--preemptions", str(bound), litmus(name)), 0)
         check(re.search(r"^  holds( if fair\n  left out: \d+ .*)?$", done.out, re.MULTILINE), done)
         print("# %s" % done.out.splitlines()[1].strip())
@@ -40,11 +39,11 @@ def on_threads(name):
     return test
 
 
-def slow_files_are_there():
-    check(SLOW <= set(litmus_files()), sorted(SLOW - set(litmus_files())))
+def each_file_is_listed():
+    check(set(bounds()) == set(litmus_files()), sorted(set(bounds()) ^ set(litmus_files())))
 
 
 if __name__ == "__main__":
-    sys.exit(main([("the list of slow files is true", slow_files_are_there)] +
+    sys.exit(main([("bounds.txt has each file", each_file_is_listed)] +
                   [("explore " + n, explored(n)) for n in litmus_files()] +
                   [("run " + n, on_threads(n)) for n in litmus_files()]))

@@ -12,48 +12,50 @@
 #include "harness/test.h"
 #include "litmus/litmus.h"
 
-/* File, and the bound of preemptions that a test has time for. */
+/* Each file of litmus/; how deep it is explored is in bounds.txt. */
 #define FILES(X)                                                                                   \
-	X(close_vs_convert, "close-vs-convert", 1)                                                 \
-	X(close_vs_convert_backings, "close-vs-convert-backings", 0)                               \
-	X(close_vs_convert_listener, "close-vs-convert-listener", 1)                               \
-	X(close_vs_slot_delete, "close-vs-slot-delete", 1)                                         \
-	X(convert_refused, "convert-refused", 1)                                                   \
-	X(convert_refused_missing, "convert-refused-missing", 1)                                   \
-	X(convert_refused_zero, "convert-refused-zero", 1)                                         \
-	X(convert_vs_convert, "convert-vs-convert", 1)                                             \
-	X(convert_vs_slot, "convert-vs-slot", 1)                                                   \
-	X(convert_vs_pin, "convert-vs-pin", 2)                                                     \
-	X(fault_vs_convert, "fault-vs-convert", 1)                                                 \
-	X(fault_vs_punch, "fault-vs-punch", 1)                                                     \
-	X(fault_vs_slot_delete, "fault-vs-slot-delete", 1)                                         \
-	X(get_attributes_vs_slot_delete, "get-attributes-vs-slot-delete", 1)                       \
-	X(host_touch_vs_convert, "host-touch-vs-convert", 1)                                       \
-	X(host_touch_vs_punch, "host-touch-vs-punch", 1)                                           \
-	X(hypercall, "hypercall", 1)                                                               \
-	X(in_place_preserved, "in-place-preserved", 1)                                             \
-	X(mail0_double_mapping, "mail0-double-mapping", 2)                                         \
-	X(mail0_holes, "mail0-holes", 2)                                                           \
-	X(mail0_slot_moves_file, "mail0-slot-moves-file", 1)                                       \
-	X(mail3_attribute_decides, "mail3-attribute-decides", 1)                                   \
-	X(mail3_both_convert, "mail3-both-convert", 1)                                             \
-	X(mail3_private_fault_exit, "mail3-private-fault-exit", 1)                                 \
-	X(mail4_preparation, "mail4-preparation", 1)                                               \
-	X(mail4_prepare_fails, "mail4-prepare-fails", 2)                                           \
-	X(pre_fault_vs_convert, "pre-fault-vs-convert", 1)                                         \
-	X(pre_fault_vs_slot_delete, "pre-fault-vs-slot-delete", 1)                                 \
-	X(punch_vs_convert, "punch-vs-convert", 1)                                                 \
-	X(slot_delete_vs_punch, "slot-delete-vs-punch", 1)                                         \
-	X(slot_delete_vs_punch_beside, "slot-delete-vs-punch-beside", 1)                           \
-	X(slot_refused_vs_punch, "slot-refused-vs-punch", 2)                                       \
-	X(taken_back, "taken-back", 1)                                                             \
-	X(taken_back_undone, "taken-back-undone", 1)                                               \
-	X(two_backings_again, "two-backings-again", 1)                                             \
-	X(two_backings_vs_slot, "two-backings-vs-slot", 1)                                         \
-	X(wait_for_listener, "wait-for-listener", 1)                                               \
-	X(wait_holds_nothing, "wait-holds-nothing", 1)                                             \
-	X(zero_policy, "zero-policy", 1)                                                           \
-	X(zero_policy_vs_host, "zero-policy-vs-host", 1)
+	X(close_vs_convert, "close-vs-convert")                                                    \
+	X(close_vs_convert_backings, "close-vs-convert-backings")                                  \
+	X(close_vs_convert_listener, "close-vs-convert-listener")                                  \
+	X(close_vs_slot_delete, "close-vs-slot-delete")                                            \
+	X(convert_backings_vs_slot_beside, "convert-backings-vs-slot-beside")                      \
+	X(convert_refused, "convert-refused")                                                      \
+	X(convert_refused_missing, "convert-refused-missing")                                      \
+	X(convert_refused_zero, "convert-refused-zero")                                            \
+	X(convert_vs_convert, "convert-vs-convert")                                                \
+	X(convert_vs_slot, "convert-vs-slot")                                                      \
+	X(convert_vs_pin, "convert-vs-pin")                                                        \
+	X(fault_vs_convert, "fault-vs-convert")                                                    \
+	X(fault_vs_punch, "fault-vs-punch")                                                        \
+	X(fault_vs_slot_delete, "fault-vs-slot-delete")                                            \
+	X(get_attributes_vs_slot_delete, "get-attributes-vs-slot-delete")                          \
+	X(host_touch_vs_convert, "host-touch-vs-convert")                                          \
+	X(host_touch_vs_punch, "host-touch-vs-punch")                                              \
+	X(hypercall, "hypercall")                                                                  \
+	X(in_place_preserved, "in-place-preserved")                                                \
+	X(mail0_double_mapping, "mail0-double-mapping")                                            \
+	X(mail0_holes, "mail0-holes")                                                              \
+	X(mail0_slot_moves_file, "mail0-slot-moves-file")                                          \
+	X(mail3_attribute_decides, "mail3-attribute-decides")                                      \
+	X(mail3_both_convert, "mail3-both-convert")                                                \
+	X(mail3_private_fault_exit, "mail3-private-fault-exit")                                    \
+	X(mail4_preparation, "mail4-preparation")                                                  \
+	X(mail4_prepare_fails, "mail4-prepare-fails")                                              \
+	X(pre_fault_vs_convert, "pre-fault-vs-convert")                                            \
+	X(pre_fault_vs_slot_delete, "pre-fault-vs-slot-delete")                                    \
+	X(punch_vs_convert, "punch-vs-convert")                                                    \
+	X(punch_vs_fault_beside, "punch-vs-fault-beside")                                          \
+	X(slot_delete_vs_punch, "slot-delete-vs-punch")                                            \
+	X(slot_delete_vs_punch_beside, "slot-delete-vs-punch-beside")                              \
+	X(slot_refused_vs_punch, "slot-refused-vs-punch")                                          \
+	X(taken_back, "taken-back")                                                                \
+	X(taken_back_undone, "taken-back-undone")                                                  \
+	X(two_backings_again, "two-backings-again")                                                \
+	X(two_backings_vs_slot, "two-backings-vs-slot")                                            \
+	X(wait_for_listener, "wait-for-listener")                                                  \
+	X(wait_holds_nothing, "wait-holds-nothing")                                                \
+	X(zero_policy, "zero-policy")                                                              \
+	X(zero_policy_vs_host, "zero-policy-vs-host")
 
 static struct clo_litmus *read_file(const char *name)
 {
@@ -71,7 +73,7 @@ static struct clo_litmus *read_file(const char *name)
 /* A file that no test runs would only look like one. */
 TEST(each_file_has_its_test)
 {
-#define NAME(id, file, bound) file ".litmus",
+#define NAME(id, file) file ".litmus",
 	static const char *const names[] = { FILES(NAME) };
 	const char *root = getenv("CLO_SOURCE_ROOT");
 	char path[512];
@@ -141,7 +143,7 @@ TEST(documentation_is_current)
 	free(words);
 }
 
-#define FILE_TEST(id, file, bound)                                                                 \
+#define FILE_TEST(id, file)                                                                        \
 	TEST(id)                                                                                   \
 	{                                                                                          \
 		struct clo_litmus *p = read_file(file);                                            \
@@ -236,6 +238,28 @@ static struct clo_explore_result explore(const char *file, unsigned bound, bool 
 	return r;
 }
 
+struct bounds {
+	unsigned preemptions, all_points;
+};
+
+static struct bounds bounds_of(const char *file)
+{
+	struct bounds b = { 0 };
+	char path[512], line[256], name[64];
+	bool found = false;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "%s/tests/litmus/bounds.txt", getenv("CLO_SOURCE_ROOT"));
+	f = fopen(path, "r");
+	CHECK(f != NULL);
+	while (!found && fgets(line, sizeof(line), f))
+		found = sscanf(line, "%63s %u %u", name, &b.preemptions, &b.all_points) == 3 &&
+			strcmp(name, file) == 0;
+	fclose(f);
+	CHECK_MSG(found, "%s is not in bounds.txt", file);
+	return b;
+}
+
 /* Under a sanitizer without preemptions: they are for the verdict, which is the same there. */
 #ifdef CLO_SANITIZED
 #define WITH_PREEMPTIONS 0
@@ -243,11 +267,13 @@ static struct clo_explore_result explore(const char *file, unsigned bound, bool 
 #define WITH_PREEMPTIONS 1
 #endif
 
-static void holds(const char *file, unsigned bound)
+static void holds(const char *file)
 {
-	struct clo_explore_result r = explore(file, WITH_PREEMPTIONS ? bound : 0, false);
+	unsigned bound = WITH_PREEMPTIONS ? bounds_of(file).preemptions : 0;
+	struct clo_explore_result r = explore(file, bound, false);
 
 	CHECK_MSG(r.verdict == CLO_EXPLORE_HOLDS, "%s: %s\n%s", r.invariant, r.why, r.report);
+	CHECK_MSG(r.objects > 0, "no object is shared: there was no race to explore");
 	for (unsigned i = 0; i < subject.p->final_count; i++) {
 		CHECK_MSG(!WITH_PREEMPTIONS ||
 				  subject.p->finals[i].quantifier != CLO_LITMUS_SOMETIMES ||
@@ -257,10 +283,10 @@ static void holds(const char *file, unsigned bound)
 	clo_explore_release(&r);
 }
 
-#define FILE_TEST(id, file, bound)                                                                 \
+#define FILE_TEST(id, file)                                                                        \
 	TEST_TIMEOUT(id, 120)                                                                      \
 	{                                                                                          \
-		holds(file, bound);                                                                \
+		holds(file);                                                                       \
 	}
 FILES(FILE_TEST)
 
@@ -294,17 +320,9 @@ static struct clo_litmus_tally *outcomes(const char *file, unsigned bound, bool 
  */
 static void loses_nothing(const char *file)
 {
-	static const char *const slow[] = {
-		"close-vs-convert",  "close-vs-convert-backings", "convert-refused-missing",
-		"convert-vs-slot",   "mail0-slot-moves-file",     "pre-fault-vs-convert",
-		"punch-vs-convert",  "two-backings-again",        "two-backings-vs-slot",
-		"wait-for-listener", "wait-holds-nothing",
-	};
 	struct clo_litmus_tally *some, *all;
-	unsigned bound = 1;
+	unsigned bound = bounds_of(file).all_points;
 
-	for (size_t i = 0; i < CLO_ARRAY_SIZE(slow); i++)
-		bound = strcmp(file, slow[i]) == 0 ? 0 : bound;
 	some = outcomes(file, bound, false);
 	all = outcomes(file, bound, true);
 	CHECK_LE(some->runs, all->runs);
@@ -317,7 +335,7 @@ static void loses_nothing(const char *file)
 	free(all);
 }
 
-#define POINTS_TEST(id, file, bound)                                                               \
+#define POINTS_TEST(id, file)                                                                      \
 	TEST_TIMEOUT(all_points_##id, 120)                                                         \
 	{                                                                                          \
 		loses_nothing(file);                                                               \
