@@ -292,21 +292,47 @@ static int tell_map(struct conv *c)
 	return ret;
 }
 
-/* The VMM's pages of a part that is private now. Both kinds of VMM memory: a shared file mapping,
- * private memory. */
-static int free_user(void *arg, const struct clo_slot *slot, struct clo_range gfns)
-{
-	void *addr = (void *)(uintptr_t)clo_slot_hva(slot, clo_gfn(gfns.start)).a;
-	size_t bytes = (size_t)(clo_range_len(gfns) << CLO_PAGE_SHIFT);
+/* Memory of the VMM behind a part that is private now; NULL: none that is to be freed. */
+struct user_part {
+	struct clo_range gfns; /* empty: there is none */
+	void *addr;
+};
 
-	(void)arg;
-	if (!addr || !slot->binding || (slot->flags & CLO_MEMSLOT_GMEM_ONLY))
-		return 0;
-	clo_sync_point("free VMM memory", gfns.start);
-	/* What cannot be freed stays, and the leak report tells. */
-	if (madvise(addr, bytes, MADV_REMOVE))
-		(void)madvise(addr, bytes, MADV_DONTNEED);
-	return 0;
+static int first_user_part(void *arg, const struct clo_slot *slot, struct clo_range gfns)
+{
+	struct user_part *p = arg;
+
+	p->gfns = gfns;
+	if (slot->binding && !(slot->flags & CLO_MEMSLOT_GMEM_ONLY))
+		p->addr = (void *)(uintptr_t)clo_slot_hva(slot, clo_gfn(gfns.start)).a;
+	return 1;
+}
+
+/*
+ * Nothing but our gfns is locked: the VMM may serve this memory by a userfaultfd, which hears of it
+ * and lets the call return when it likes. A memslot of our gfns stays so long.
+ */
+static void free_user(struct conv *c)
+{
+	for (struct clo_range r = c->gfns;;) {
+		struct user_part p = { .addr = NULL };
+		size_t bytes;
+
+		clo_slots_lock_shared(c->vm->slots);
+		(void)clo_slots_for_each(c->vm->slots, 0, r, first_user_part, &p);
+		clo_slots_unlock(c->vm->slots);
+		bytes = (size_t)(clo_range_len(p.gfns) << CLO_PAGE_SHIFT);
+		if (bytes == 0)
+			return;
+		r.start = p.gfns.end;
+		if (!p.addr)
+			continue;
+		clo_sync_point("free VMM memory", p.gfns.start);
+		/* Both kinds of memory: a shared file mapping, private memory. What cannot be
+		 * freed stays, and the leak report tells. */
+		if (madvise(p.addr, bytes, MADV_REMOVE))
+			(void)madvise(p.addr, bytes, MADV_DONTNEED);
+	}
 }
 
 /* Shared, and no other conversion can make it private before the hole. */
@@ -346,18 +372,17 @@ static void free_gmem(struct conv *c, const struct part *p)
 /* Still with the gfns: a conversion back must not lose its new pages. */
 static void free_other(struct conv *c)
 {
-	if (c->done && c->to_private) {
-		/* The VMM's memory may be in use still, and would come to life again; it may also
-		 * block, which memslots must not wait for. */
-		clo_slots_unlock(c->vm->slots);
-		clo_touch_wait(&c->vm->mmu, c->gfns);
-		clo_slots_lock_shared(c->vm->slots);
-	}
-	if (c->done && c->tell_dma && c->to_private)
-		(void)clo_slots_for_each(c->vm->slots, 0, c->gfns, free_user, c);
-	else if (c->done && c->tell_dma)
+	bool frees = c->done && c->tell_dma;
+
+	if (frees && !c->to_private)
 		for_each_file(c, c->gfns, free_gmem);
 	clo_slots_unlock(c->vm->slots);
+	if (c->done && c->to_private) {
+		/* The VMM's memory may be in use still, and would come to life again. */
+		clo_touch_wait(&c->vm->mmu, c->gfns);
+		if (frees)
+			free_user(c);
+	}
 }
 
 /* clang-format off */

@@ -277,3 +277,34 @@ TEST_TIMEOUT(an_access_that_blocks_while_its_slot_goes, 60)
 {
 	blocked(store_1_or_lose, delete_slot, true);
 }
+
+/* Memory that the conversion frees: its userfaultfd hears of it, and lets it return when it likes.
+ */
+TEST_TIMEOUT(freeing_that_blocks, 60)
+{
+	struct uffdio_api api = { .api = UFFD_API, .features = UFFD_FEATURE_EVENT_REMOVE };
+	struct uffdio_register reg = { .mode = UFFDIO_REGISTER_MODE_MISSING };
+	struct clo_thread c;
+	struct uffd_msg msg;
+	struct slow s;
+
+	s.uffd = (int)syscall(SYS_userfaultfd, O_CLOEXEC);
+	if (s.uffd < 0 || ioctl(s.uffd, UFFDIO_API, &api))
+		SKIP("this host permits no userfaultfd with events");
+	eng_open(&s.e, (struct eng_config){ .pages = 64 });
+	CHECK_OK(clo_vcpu_create(s.e.vm, 1, &s.other));
+	CHECK_OK(eng_store(&s.e, 1, 0, 1));
+	reg.range.start = (uintptr_t)s.e.user + E_PAGE;
+	reg.range.len = E_PAGE;
+	CHECK_EQ(ioctl(s.uffd, UFFDIO_REGISTER, &reg), 0);
+	CHECK_OK(clo_thread_create(&c, convert_1, &s));
+	while (!eng_is_private(&s.e, 1))
+		clo_relax();
+	/* Nobody reads the event yet. */
+	others_work(&s);
+	CHECK_EQ(read(s.uffd, &msg, sizeof(msg)), sizeof(msg));
+	CHECK_EQ(msg.event, UFFD_EVENT_REMOVE);
+	CHECK_OK(clo_thread_join(&c));
+	CHECK_EQ(ioctl(s.uffd, UFFDIO_UNREGISTER, &reg.range), 0);
+	slow_close(&s);
+}
