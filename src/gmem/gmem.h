@@ -195,9 +195,9 @@ void clo_gmem_invalidate(struct clo_gmem *g, struct clo_range index, uint32_t wh
 bool clo_gmem_has_hooks(const struct clo_gmem *g);
 
 /*
- * pfn that index maps to if its window exists, else false (also beyond the size). Lock-free; in a
- * read section, or where the caller keeps a frame at @index from going. Without a frame there the
- * window may go at any time, and the pfn be another file's.
+ * pfn that index maps to if its window exists, else false (also beyond the size). Lock-free. Unless
+ * the caller keeps a frame at @index from going, the window may have gone when it returns, and the
+ * pfn be another file's.
  */
 bool clo_gmem_pfn(const struct clo_gmem *g, uint64_t index, struct clo_pfn *pfn);
 /*

@@ -306,10 +306,15 @@ void gmem_map_trim(struct clo_gmem *g, struct clo_range index)
 
 bool clo_gmem_pfn(const struct clo_gmem *g, uint64_t index, struct clo_pfn *pfn)
 {
-	const struct gmem_window *win = index < g->npages ? gmem_window_find(g, index) : NULL;
+	const struct gmem_window *win;
 
+	if (index >= g->npages)
+		return false;
+	clo_rcu_read_lock();
+	win = gmem_window_find(g, index);
 	if (win)
 		*pfn = gmem_window_pfn(win, index);
+	clo_rcu_read_unlock();
 	return win != NULL;
 }
 

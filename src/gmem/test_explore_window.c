@@ -291,13 +291,39 @@ static const struct scene node_under_lock = {
 	.pages = 16,
 };
 
-TEST_TIMEOUT(a_node_goes_under_who_locks_a_frame, 120)
+static void *look_up(void *arg)
 {
-	s = node_under_lock;
+	struct clo_pfn pfn;
+
+	(void)arg;
+	s.seen |= clo_gmem_pfn(s.a, 1, &pfn) ? 1U : 2U;
+	return NULL;
+}
+
+static const struct scene node_under_look = {
+	.fn = { last_hole, look_up },
+	.before = frame_of_another,
+	.after = nothing,
+	.pages = 16,
+};
+
+static void needs_section(const struct scene *scene, const char *site)
+{
+	s = *scene;
 	explore(1);
 	CHECK_EQ(s.broken, 0U);
-	CHECK(clo_rcu_site_break("gmem/gmem_map.c:clo_gmem_lock_frame", true));
+	CHECK(clo_rcu_site_break(site, true));
 	dfs = (struct dfs){ .main_fn = run_scene, .bound = 1 };
 	CHECK(dfs_search(&dfs, CLO_SCHED_FAULT));
 	test_note("%llu runs: %s", (unsigned long long)dfs.runs, dfs.last.report);
+}
+
+TEST_TIMEOUT(a_node_goes_under_who_locks_a_frame, 120)
+{
+	needs_section(&node_under_lock, "gmem/gmem_map.c:clo_gmem_lock_frame");
+}
+
+TEST_TIMEOUT(a_node_goes_under_who_looks_for_a_frame, 120)
+{
+	needs_section(&node_under_look, "gmem/gmem_map.c:clo_gmem_pfn");
 }
