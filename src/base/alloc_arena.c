@@ -311,7 +311,7 @@ static bool set_state(void *p, size_t bytes, enum clo_arena_state state)
 {
 	if (!arena.on || !is_inside(p))
 		return false;
-	memset(arena.state + offset_of(p) / GRANULE, state, bytes / GRANULE);
+	memset(arena.state + offset_of(p) / GRANULE, (int)state, bytes / GRANULE);
 	return true;
 }
 

@@ -38,13 +38,13 @@ static struct clo_a32 reporting;
 
 void clo_lit_enter(struct clo_lit_thread *t, unsigned op)
 {
-	t->now = (sig_atomic_t)op + 1;
+	clo_stat_set_local(&t->now, op + 1);
 	here = t;
 }
 
 void clo_lit_leave(struct clo_lit_thread *t)
 {
-	t->now = 0;
+	clo_stat_set_local(&t->now, 0);
 	here = NULL;
 }
 
@@ -122,9 +122,9 @@ static void say_signal(const siginfo_t *info, const void *context)
 /* "  in vCPU0, line 9: load 0x1"; nothing where @t is between two operations. */
 static void say_place(const char *how, const struct clo_lit_thread *t)
 {
-	sig_atomic_t now = t->now;
+	uint64_t now = clo_stat_get(&t->now);
 
-	if (now <= 0 || now > CLO_LITMUS_OPS || !known.op[t->index][now - 1])
+	if (now == 0 || now > CLO_LITMUS_OPS || !known.op[t->index][now - 1])
 		return;
 	say(how);
 	say(known.op[t->index][now - 1]);

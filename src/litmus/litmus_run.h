@@ -6,8 +6,6 @@
 #include "litmus.h"
 #include "sync/sync.h"
 
-#include <signal.h>
-
 #define CLO_LIT_DEVICE_PAGES  64 /* that a pinning listener may hold at once */
 #define CLO_LIT_REFUSES_MAP   1U
 #define CLO_LIT_REFUSES_UNMAP 2U
@@ -18,7 +16,7 @@ struct clo_lit_thread {
 	unsigned index;
 	struct clo_vcpu *vcpu; /* or NULL */
 	struct clo_thread thread;
-	volatile sig_atomic_t now;        /* its operation + 1, for who meets a crash; 0: in none */
+	struct clo_stat now;              /* its operation + 1, for who meets a crash; 0: in none */
 	uint64_t page[CLO_PAGE_SIZE / 8]; /* for fill and check */
 	struct clo_litmus_result results[CLO_LITMUS_OPS];
 };

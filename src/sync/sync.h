@@ -199,6 +199,10 @@ static inline void clo_stat_add_local(struct clo_stat *s, uint64_t n)
 {
 	__atomic_store_n(&s->v, __atomic_load_n(&s->v, __ATOMIC_RELAXED) + n, __ATOMIC_RELAXED);
 }
+static inline void clo_stat_set_local(struct clo_stat *s, uint64_t n)
+{
+	__atomic_store_n(&s->v, n, __ATOMIC_RELAXED);
+}
 static inline uint64_t clo_stat_get(const struct clo_stat *s)
 {
 	return __atomic_load_n(&s->v, __ATOMIC_RELAXED);

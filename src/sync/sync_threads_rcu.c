@@ -283,6 +283,11 @@ int clo_rcu_usable(void)
 	return 0;
 }
 #else
+#ifdef CLO_SANITIZED
+/* Declared by <urcu/static/urcu-bp.h>, which sanitizers do without. */
+extern int urcu_bp_has_sys_membarrier;
+#endif
+
 int clo_rcu_usable(void)
 {
 	if (urcu_bp_has_sys_membarrier &&
