@@ -5,7 +5,7 @@ PREFIX ?= /usr/local
 FUZZ_SECONDS ?= 30
 
 need := tools/ensure-packages.sh
-base := build-essential python3 meson ninja-build pkg-config liburcu-dev libjson-c-dev
+base := build-essential python3 meson ninja-build pkg-config liburcu-dev libjson-c-dev libssl-dev
 run_tests := tools/run-tests.py
 
 .DEFAULT_GOAL := help

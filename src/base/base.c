@@ -84,6 +84,8 @@ static const struct break_text break_text[CLO_BREAK_COUNT] = {
 	[CLO_BREAK_INVALIDATE_HOOK] = { "invalidate-hook", "hole, conversion: frames are not taken "
 							   "back from the hooks" },
 	[CLO_BREAK_ZAP_CLEAR] = { "zap-clear", "zap: clear the entry before the reverse map" },
+	[CLO_BREAK_TDX_TRACK] = { "tdx-track", "TDX: a blocked page may go without tracking" },
+	[CLO_BREAK_TDX_FLUSH] = { "tdx-flush", "TDX: a new epoch does not flush a vCPU" },
 	[CLO_BREAK_LAST_PIN] = { "last-pin", "close: decide by an old look which frames are lost" },
 	[CLO_BREAK_WINDOW] = { "window", "window: give it back without the second look" },
 	[CLO_BREAK_WINDOW_DEAD] = { "window-dead",

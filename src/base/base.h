@@ -247,6 +247,8 @@ enum clo_break {
 	CLO_BREAK_INVAL_1G,        /* fault: a 1G leaf asks only the stripe of its own gfn (I5) */
 	CLO_BREAK_GRANT_LOOK,      /* host touch: map the page without the last look (I2) */
 	CLO_BREAK_SPLIT_FILL,      /* split: publish the page-table page before it is filled (I5) */
+	CLO_BREAK_TDX_TRACK,       /* TDX: a blocked page may go without tracking (I5) */
+	CLO_BREAK_TDX_FLUSH,       /* TDX: a new epoch does not flush a vCPU (I5) */
 	CLO_BREAK_COUNT
 };
 /* clang-format on */

@@ -185,6 +185,21 @@ int clo_failure_take(void);
 #endif
 
 /*
+ * Structs of the public API, which begin with a uint32_t size and come from a caller of another
+ * version, as copy_struct_from_user() and copy_struct_to_user() do it. @first: their size in the
+ * first version that had them.
+ *
+ * clo_struct_in() copies @from to @to, zero beyond what @from has. -EINVAL: smaller than @first.
+ * -E2BIG: a field that is not known here is not 0; or larger than a page, which no version is.
+ * clo_struct_out() copies @from to @to as far as that goes, zero beyond @from; @to keeps its size.
+ * -EINVAL: smaller than @first. -E2BIG: larger than a page. clo_struct_fits(): the same answer,
+ * before the work.
+ */
+int clo_struct_in(void *to, size_t to_size, const void *from, size_t first) CLO_MUST_USE;
+int clo_struct_fits(const void *to, size_t first) CLO_MUST_USE;
+int clo_struct_out(void *to, const void *from, size_t from_size, size_t first) CLO_MUST_USE;
+
+/*
  * Statistics: counters that nothing decides on. Relaxed, and not a scheduling point in the
  * explorer. _local: one writer.
  */

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * vm/struct.c - structs of the public API from and to callers of another version.
+ * sync/sync_struct.c - structs of the public API from and to callers of another version.
  */
-#include "vm/vm.h"
+#include "sync/sync.h"
 
 #include <errno.h>
 #include <string.h>
