@@ -13,13 +13,15 @@
 #define EXIT_EPT_VIOLATION 48U
 #define SHARED_BIT         (1ULL << 47)
 
+static void forget_faults(struct tdx_vcpu *v)
+{
+	v->epf_count = 0;
+	v->epf_listed = 0;
+}
+
 /* Six times at one instruction a fault is only counted; from then on its GPA is written down. */
 static void log_fault(struct tdx_vcpu *v, uint64_t gpa)
 {
-	if (v->rip != v->rip_at_entry) {
-		v->epf_count = 0;
-		v->epf_listed = 0;
-	}
 	if (v->epf_count < TDX_EPF_THRESHOLD) {
 		v->epf_count++;
 		return;
@@ -35,10 +37,6 @@ static void log_fault(struct tdx_vcpu *v, uint64_t gpa)
 static void leave_with(struct clo_tdx *m, struct tdx_vcpu *v, struct clo_tdx_exit *exit,
 		       struct clo_tdx_exit what)
 {
-	if (v->rip != v->rip_at_entry) {
-		v->epf_count = 0;
-		v->epf_listed = 0;
-	}
 	*exit = what;
 	tdx_vcpu_leave(m, v);
 }
@@ -230,6 +228,8 @@ static int tdcall(struct tdx_call *c)
 		return 0;
 	}
 	c->td = c->vcpu->td;
+	/* It has come as far as this instruction. */
+	forget_faults(c->vcpu);
 	c->regs->rax = c->leaf->run(c);
 	tdx_call_end(c);
 	if (c->interrupted) {
@@ -306,6 +306,8 @@ static int do_access(struct clo_tdx *m, struct tdx_vcpu *v, const struct clo_tdx
 	uint8_t *at;
 
 	v->rip = a->rip;
+	if (v->rip != v->rip_at_entry)
+		forget_faults(v);
 	if (a->gpa & SHARED_BIT) {
 		/* The host's own table, which is not here, would serve it. */
 		leave_with(m, v, exit,
