@@ -58,7 +58,9 @@ def one_header_problem(own, target, quoted, order):
     module = target_module(target, own, order)
     if not quoted or module is None or module == own:
         return None
-    if target != "%s/%s.h" % (module, module):
+    # A technology is a folder of module trust, with one header as a module has.
+    folder = os.path.basename(os.path.dirname(target))
+    if target not in ("%s/%s.h" % (module, module), "%s/%s/%s.h" % (module, folder, folder)):
         return '"%s" is private to module %s: use "%s/%s.h"' % (target, module, module, module)
     return None
 

@@ -96,6 +96,8 @@ extern "C" {
 #define CLO_TDX_PAGE_ATTR_INVALID              0xC0000B11U
 /* Of bits 63:32 of a status; "?" for none of these. */
 CLO_API const char *clo_tdx_status_name(uint64_t status);
+/* Of the operand in bits 31:0 of a status that has one there: "RCX", "SEPT_TREE"; else "". */
+CLO_API const char *clo_tdx_operand_name(uint64_t status);
 
 struct clo_tdx;
 

@@ -33,6 +33,7 @@ int cli_demo(const struct cli_options *opt, int argc, char **argv);
 int cli_doctor(const struct cli_options *opt, int argc, char **argv);
 int cli_explore(const struct cli_options *opt, int argc, char **argv);
 int cli_run(const struct cli_options *opt, int argc, char **argv);
+int cli_seamcall(const struct cli_options *opt, int argc, char **argv);
 int cli_states(const struct cli_options *opt, int argc, char **argv);
 
 /* "cloister CMD: message" on stderr; returns CLI_USAGE. */
@@ -61,6 +62,11 @@ struct cli_table {
 void cli_table_init(struct cli_table *t, const char *const *heads, unsigned columns);
 void cli_table_row(struct cli_table *t, const char *const *cells);
 void cli_table_print(const struct cli_table *t, FILE *out);
+/* The tables of the TDX module, for `cloister states`. */
+void states_tdx(struct cli_table *t);
+void states_tdx_state(struct cli_table *t);
+void states_tdx_op(struct cli_table *t);
+void states_tdx_leaf(struct cli_table *t);
 /* Array of objects, keys are the heads. */
 struct json_object *cli_table_json(const struct cli_table *t);
 void cli_table_free(struct cli_table *t);

@@ -118,6 +118,10 @@ static const struct {
 	{ "reason", "Which of its meanings an errno has (clo_last_error)", reason_table },
 	{ "invariant", "What must always be true", invariant_table },
 	{ "type", "VM types built in, and their content policy", type_table },
+	{ "tdx", "S-EPT entry x leaf of the TDX module -> next state, or its status", states_tdx },
+	{ "tdx-state", "States of an S-EPT entry", states_tdx_state },
+	{ "tdx-op", "Operation states of a TD, and the leaves that each allows", states_tdx_op },
+	{ "tdx-leaf", "Leaves of the TDX module: levels, locks", states_tdx_leaf },
 };
 #define TABLES (sizeof(tables) / sizeof(tables[0]))
 

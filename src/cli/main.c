@@ -38,13 +38,29 @@ static const struct cli_command commands[] = {
 	{ "explore", "[OPTION]... FILE...", "run litmus files in every interleaving",
 	  "", /* cloister-explore says it */
 	  cli_explore },
+	{ "seamcall", "FILE", "run a list of TDX module calls: what does it say if X is called in state Y",
+	  "A statement a line, from FILE or standard input (-); each call prints its status, the\n"
+	  "registers, the entry afterwards and what its pages are. cloister-seamcall(5) has it all.\n\n"
+	  "  td a [op RUNNABLE]              a TD with one vCPU, put into an operation state\n"
+	  "  sept a GPA 4K MAPPED [tracked]  an entry put into a state, with a page of a\n"
+	  "  lock a tree|entry GPA LEVEL|tdr|epoch|op [shared]   held as by another; unlock\n"
+	  "  TDH.MEM.RANGE.BLOCK a GPA 4K    a leaf; a page is `page N` or `page new`\n"
+	  "  TDG.MEM.PAGE.ACCEPT a GPA 4K    by vCPU 0 of a, which enters for it\n"
+	  "  read|write a GPA [rip N]; leave a    the guest, after TDH.VP.ENTER a\n"
+	  "  interrupt N; on PROCESSOR; check\n\n"
+	  "As: printf 'td a\\nsept a 0 4K MAPPED\\nTDH.MEM.PAGE.REMOVE a 0 4K\\n' | cloister seamcall -\n",
+	  cli_seamcall },
 	{ "states", "[NAME]...", "the state machines and lists that the engine runs on",
 	  "Prints the tables that the code itself uses; without NAME all of them:\n\n"
 	  "  frame      states of a frame of the host, and what each operation makes of them\n"
 	  "  zap        why a stage-2 leaf is removed\n"
 	  "  cause      why an access of a guest exits to the VMM\n"
 	  "  invariant  what must always be true\n"
-	  "  type       VM types, and what a conversion does to the bytes\n",
+	  "  type       VM types, and what a conversion does to the bytes\n"
+	  "  tdx        states of an S-EPT entry, and what each leaf of the TDX module makes of them\n"
+	  "  tdx-state  those states: bits, permissions, what a guest meets\n"
+	  "  tdx-op     operation states of a TD, and the leaves that each allows\n"
+	  "  tdx-leaf   the leaves: levels, locks\n",
 	  cli_states },
 };
 #define COMMANDS (sizeof(commands) / sizeof(commands[0]))

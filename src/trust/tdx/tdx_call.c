@@ -179,7 +179,7 @@ uint64_t clo_tdx_seamcall(struct clo_tdx *m, uint32_t lp, struct clo_tdx_regs *r
 		regs->rax = tdx_status(CLO_TDX_OPERAND_INVALID, TDX_RAX);
 		return regs->rax;
 	}
-	if (c.leaf->level_max || c.leaf->args == TDX_ARGS_CHUNK) {
+	if (tdx_leaf_has_entry(c.leaf) || c.leaf->args == TDX_ARGS_CHUNK) {
 		regs->rcx = 0;
 		regs->rdx = 0;
 	}

@@ -6,7 +6,7 @@
 #ifndef CLO_TRUST_TDX_TDX_INTERNAL_H
 #define CLO_TRUST_TDX_TDX_INTERNAL_H
 
-#include "trust/tdx/tdx.h"
+#include "trust/tdx/tdx_tables.h"
 
 /* Physical addresses: HKIDs are above. */
 #define TDX_PA_BITS 46

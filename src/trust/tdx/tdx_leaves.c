@@ -175,6 +175,32 @@ unsigned tdx_leaf_next(const struct tdx_leaf *leaf, enum tdx_state s)
 	return leaf->next[s] ? leaf->next[s] - 1U : TDX_REFUSED;
 }
 
+bool tdx_leaf_has_entry(const struct tdx_leaf *leaf)
+{
+	return leaf->args == TDX_ARGS_GPA || leaf->args == TDX_ARGS_GPA_PAGE ||
+	       leaf->args == TDX_ARGS_GPA_COPY;
+}
+
+/* A guest's leaf and a list say more than one thing: an exit, a size, the entry's own status. */
+const char *tdx_leaf_refusal(const struct tdx_leaf *leaf, enum tdx_state s)
+{
+	uint16_t flags = tdx_states[s].flags;
+
+	if (leaf->if_blocked && flags & TDX_S_BLOCKED)
+		return clo_tdx_status_name((uint64_t)leaf->if_blocked << 32);
+	if (leaf->args == TDX_ARGS_LIST)
+		return "entry status SEPT_ENTRY_STATE_INCORRECT";
+	if (leaf->args == TDX_ARGS_CHUNK)
+		return "EPT_ENTRY_NOT_PRESENT";
+	if (!leaf->guest)
+		return "EPT_ENTRY_STATE_INCORRECT";
+	if (leaf->number != CLO_TDG_MEM_PAGE_ATTR_RD && s != TDX_FREE && !(flags & TDX_S_LEAF))
+		return "PAGE_SIZE_MISMATCH";
+	if (leaf->number == CLO_TDG_MEM_PAGE_ACCEPT && flags & TDX_S_GUEST)
+		return "PAGE_ALREADY_ACCEPTED";
+	return "exit, EPT violation";
+}
+
 const struct tdx_leaf *tdx_leaf_find(bool guest, uint64_t number)
 {
 	for (unsigned i = 0; i < tdx_leaf_count; i++) {

@@ -6,7 +6,7 @@
 #ifndef CLO_TRUST_TDX_TDX_SETUP_H
 #define CLO_TRUST_TDX_TDX_SETUP_H
 
-#include "trust/tdx/tdx.h"
+#include "trust/tdx/tdx_tables.h"
 
 /* The lowest free page of @level. False: there is none. */
 bool tdx_free_page(struct clo_tdx *m, unsigned level, uint64_t *hpa);

@@ -3,7 +3,7 @@
  * trust/tdx/tdx_states.c - the states of S-EPT entries and of TDs, as data. tdx_leaves.c has what
  * leads from one to another.
  */
-#include "trust/tdx/tdx.h"
+#include "trust/tdx/tdx_tables.h"
 
 #define LEAF    TDX_S_LEAF
 #define TRACK   (TDX_S_LEAF | TDX_S_TRACK)
