@@ -5,7 +5,8 @@
  *
  * Numbers, check order, status codes and operand ids are those of the public TDX module source
  * (github.com/intel/tdx-module, branch tdx_1.5, 1.5.01). Not built: L2 guests, EXPORT.MEM and
- * IMPORT.MEM, metadata of more than this, encrypted content (a host reads what the guest wrote).
+ * IMPORT.MEM, metadata of more than this, encryption (a host reads zeros where it would read those
+ * or ciphertext).
  */
 #ifndef CLOISTER_TDX_H
 #define CLOISTER_TDX_H
@@ -130,8 +131,9 @@ struct clo_tdx_regs {
  * GPA) when the zero-step mitigation does not let the guest run.
  *
  * Not as the real one: versions above 0 are OPERAND_INVALID of RAX; HPAs beyond mem_bytes are
- * OPERAND_ADDR_RANGE_ERROR, or OPERAND_INVALID where shared memory is asked for; no memory for the
- * module's own is OPERAND_BUSY of RCX; there is one package, and no cache.
+ * OPERAND_ADDR_RANGE_ERROR, or OPERAND_INVALID where shared memory is asked for, and so is a page
+ * there that is a TD's or the module's; no memory for the module's own is OPERAND_BUSY of RCX;
+ * there is one package, and no cache.
  */
 CLO_API uint64_t clo_tdx_seamcall(struct clo_tdx *m, uint32_t lp, struct clo_tdx_regs *regs);
 
@@ -183,9 +185,10 @@ CLO_API int clo_tdx_interrupt(struct clo_tdx *m, uint64_t tdvpr,
 CLO_API void clo_tdx_set_interrupt(struct clo_tdx *m, uint32_t n);
 
 /*
- * Memory as the host sees it, bytes inside one page, for sources, lists and TD_PARAMS.
- * -EINVAL: past a page or the platform. -EFAULT: to write a page that is a TD's or the module's (a
- * machine check on real hardware, when it is used).
+ * Memory as the host sees it, bytes inside one page, for sources, lists and TD_PARAMS. A page that
+ * is a TD's or the module's reads as zeros.
+ * -EINVAL: past a page or the platform. -EFAULT: to write such a page (a machine check on real
+ * hardware, when it is used).
  */
 CLO_API int clo_tdx_memory(struct clo_tdx *m, uint64_t hpa, void *buf, uint64_t bytes,
 			   int write) CLO_CHECKED;

@@ -71,7 +71,7 @@ static uint64_t open_list(struct tdx_call *c, struct clo_a64 **list)
 		return tdx_status(CLO_TDX_OPERAND_BUSY, TDX_O_SEPT_TREE);
 	c->tree_held = TDX_SH;
 	if (LIST_FORMAT(rcx) || rcx & LIST_RESERVED || LIST_FIRST(rcx) > LIST_LAST(rcx) ||
-	    pfn >= c->m->pages)
+	    !tdx_is_shared(c->m, pfn))
 		return tdx_status(CLO_TDX_OPERAND_INVALID, TDX_RCX);
 	*list = tdx_sept_page(c->m, pfn);
 	return 0;

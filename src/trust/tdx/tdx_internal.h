@@ -171,6 +171,11 @@ uint64_t tdx_pamt_get_free(struct clo_tdx *m, uint64_t hpa, unsigned level,
 uint64_t tdx_pamt_lock(struct clo_tdx *m, uint64_t pfn, unsigned level, enum tdx_mode mode,
 		       enum tdx_operand operand, struct tdx_pamt_hold *h);
 void tdx_pamt_drop(struct clo_tdx *m, struct tdx_pamt_hold *h);
+/*
+ * Memory that a leaf reads or writes as the host's: there, and no page of a TD or of the module.
+ * Real hardware takes any address, and what comes of a private one is a machine check later.
+ */
+bool tdx_is_shared(struct clo_tdx *m, uint64_t pfn);
 void tdx_pamt_assign(struct tdx_pamt *p, enum tdx_pt pt, uint64_t owner);
 void tdx_pamt_free(struct tdx_pamt *p);
 const char *tdx_pt_name(uint32_t pt);

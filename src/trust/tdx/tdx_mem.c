@@ -71,7 +71,7 @@ uint64_t tdx_page_add(struct tdx_call *c)
 
 	if (status)
 		return status;
-	if (!clo_is_aligned(c->in.r9, CLO_PAGE_SIZE) || source >= c->m->pages)
+	if (!clo_is_aligned(c->in.r9, CLO_PAGE_SIZE) || !tdx_is_shared(c->m, source))
 		return tdx_status(CLO_TDX_OPERAND_INVALID, TDX_R9);
 	status = tdx_pamt_get(c->m, c->in.r8, TDX_EX, TDX_PT_NDA, TDX_R8, &c->page);
 	if (status)

@@ -123,6 +123,13 @@ uint64_t tdx_pamt_lock(struct clo_tdx *m, uint64_t pfn, unsigned level, enum tdx
 	return 0;
 }
 
+bool tdx_is_shared(struct clo_tdx *m, uint64_t pfn)
+{
+	unsigned level;
+
+	return pfn < m->pages && clo_a32_get(&tdx_pamt_of(m, pfn, &level)->pt) == TDX_PT_NDA;
+}
+
 void tdx_pamt_assign(struct tdx_pamt *p, enum tdx_pt pt, uint64_t owner)
 {
 	clo_a64_set(&p->owner, owner);

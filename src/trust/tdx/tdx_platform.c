@@ -89,16 +89,19 @@ void clo_tdx_set_interrupt(struct clo_tdx *m, uint32_t n)
 int clo_tdx_memory(struct clo_tdx *m, uint64_t hpa, void *buf, uint64_t bytes, int write)
 {
 	uint64_t pfn = hpa >> CLO_PAGE_SHIFT;
-	unsigned level;
+	bool shared;
 
 	if (pfn >= m->pages || bytes > CLO_PAGE_SIZE - (hpa & CLO_PAGE_MASK))
 		return clo_fail(-EINVAL, CLO_REASON_BOUNDS, "hpa");
-	if (write && clo_a32_get(&tdx_pamt_of(m, pfn, &level)->pt) != TDX_PT_NDA)
+	shared = tdx_is_shared(m, pfn);
+	if (write && !shared)
 		return -EFAULT;
 	if (write)
 		memcpy(m->memory + hpa, buf, bytes);
-	else
+	else if (shared)
 		memcpy(buf, m->memory + hpa, bytes);
+	else
+		memset(buf, 0, bytes);
 	return 0;
 }
 

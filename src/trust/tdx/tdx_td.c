@@ -90,7 +90,7 @@ uint64_t tdx_mng_init(struct tdx_call *c)
 
 	if ((status = tdx_call_td(c, c->in.rcx, TDX_RCX)) || (status = tdx_call_op_state(c)))
 		return status;
-	if (!clo_is_aligned(c->in.rdx, 1024) || c->in.rdx >> CLO_PAGE_SHIFT >= c->m->pages)
+	if (!clo_is_aligned(c->in.rdx, 1024) || !tdx_is_shared(c->m, c->in.rdx >> CLO_PAGE_SHIFT))
 		return tdx_status(CLO_TDX_OPERAND_INVALID, TDX_RDX);
 	params = c->m->memory + c->in.rdx;
 	memcpy(&attributes, params, sizeof(attributes));
