@@ -38,9 +38,10 @@ static const struct cli_command commands[] = {
 	{ "explore", "[OPTION]... FILE...", "run litmus files in every interleaving",
 	  "", /* cloister-explore says it */
 	  cli_explore },
-	{ "seamcall", "FILE", "run a list of TDX module calls: what does it say if X is called in state Y",
-	  "A statement a line, from FILE or standard input (-); each call prints its status, the\n"
-	  "registers, the entry afterwards and what its pages are. cloister-seamcall(5) has it all.\n\n"
+	{ "seamcall", "FILE", "run a list of calls of the TDX module",
+	  "What does the module say if X is called in state Y? A statement a line, from FILE or\n"
+	  "standard input (-); each call prints its status, its registers, the entry afterwards\n"
+	  "and what its pages are. cloister-seamcall(5) has it all.\n\n"
 	  "  td a [op RUNNABLE]              a TD with one vCPU, put into an operation state\n"
 	  "  sept a GPA 4K MAPPED [tracked]  an entry put into a state, with a page of a\n"
 	  "  lock a tree|entry GPA LEVEL|tdr|epoch|op [shared]   held as by another; unlock\n"
@@ -48,7 +49,9 @@ static const struct cli_command commands[] = {
 	  "  TDG.MEM.PAGE.ACCEPT a GPA 4K    by vCPU 0 of a, which enters for it\n"
 	  "  read|write a GPA [rip N]; leave a    the guest, after TDH.VP.ENTER a\n"
 	  "  interrupt N; on PROCESSOR; check\n\n"
-	  "As: printf 'td a\\nsept a 0 4K MAPPED\\nTDH.MEM.PAGE.REMOVE a 0 4K\\n' | cloister seamcall -\n",
+	  "As:\n"
+	  "  printf 'td a\\nsept a 0 4K MAPPED\\nTDH.MEM.PAGE.REMOVE a 0 4K\\n' |\n"
+	  "  cloister seamcall -\n",
 	  cli_seamcall },
 	{ "states", "[NAME]...", "the state machines and lists that the engine runs on",
 	  "Prints the tables that the code itself uses; without NAME all of them:\n\n"
@@ -57,7 +60,7 @@ static const struct cli_command commands[] = {
 	  "  cause      why an access of a guest exits to the VMM\n"
 	  "  invariant  what must always be true\n"
 	  "  type       VM types, and what a conversion does to the bytes\n"
-	  "  tdx        states of an S-EPT entry, and what each leaf of the TDX module makes of them\n"
+	  "  tdx        S-EPT entry: what each leaf of the TDX module makes of each state\n"
 	  "  tdx-state  those states: bits, permissions, what a guest meets\n"
 	  "  tdx-op     operation states of a TD, and the leaves that each allows\n"
 	  "  tdx-leaf   the leaves: levels, locks\n",

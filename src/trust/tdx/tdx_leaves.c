@@ -68,7 +68,7 @@ const struct tdx_leaf tdx_leaves[] = {
 	{ .number = CLO_TDH_MEM_SEPT_ADD, .name = "TDH.MEM.SEPT.ADD", .args = TDX_ARGS_GPA_PAGE,
 	  .ops = OPS_ADD_TABLE, .level_min = TDX_2M, .level_max = TDX_ROOT,
 	  .tdr = TDX_SH, .op_lock = TDX_SH, .tree = TDX_SH, .entry = true,
-	  /* NL_MAPPED is allowed by Intel's table for versions that add L2 pages; run() refuses it. */
+	  /* NL_MAPPED: for versions that add L2 pages, and ALLOW_EXISTING; else run() refuses. */
 	  .next = { N(FREE, NL_MAPPED), SAME(NL_MAPPED) }, .run = tdx_sept_add },
 	{ .number = CLO_TDH_MEM_SEPT_REMOVE, .name = "TDH.MEM.SEPT.REMOVE", .args = TDX_ARGS_GPA,
 	  .ops = OPS_ALL_INIT, .level_min = TDX_2M, .level_max = TDX_ROOT,

@@ -19,14 +19,16 @@ static void bare(struct platform *p, uint64_t mem_bytes)
 	CHECK_OK(clo_tdx_create(&c, &p->m));
 }
 
-TEST(from_create_to_reclaim)
-{
-	uint64_t tdr = 0x10000, params = 0x20000, tdvpr = 0x30000;
-	uint16_t max_vcpus = 1;
-	struct platform p;
-	uint8_t v = 1;
+#define TDR   0x10000ULL
+#define TDVPR 0x30000ULL
 
-	bare(&p, SMALL);
+/* Until it is INITIALIZED. */
+static void create(struct platform *q)
+{
+	uint64_t tdr = TDR, params = 0x20000, tdvpr = TDVPR;
+	uint16_t max_vcpus = 1;
+	struct platform p = *q;
+
 	CHECK_EQ(t_call(&p, CLO_TDH_MNG_CREATE, tdr, 0, 0), ST(OPERAND_INVALID) | O_RDX);
 	CHECK_EQ(t_call(&p, CLO_TDH_MNG_CREATE, tdr + 1, 5, 0), ST(OPERAND_INVALID) | O_RCX);
 	CHECK_EQ(t_call(&p, CLO_TDH_MNG_CREATE, SMALL, 5, 0), ST(OPERAND_ADDR_RANGE_ERROR) | O_RCX);
@@ -47,6 +49,14 @@ TEST(from_create_to_reclaim)
 	CHECK_EQ(t_call(&p, CLO_TDH_MNG_INIT, tdr, params, 0), 0);
 	CHECK_EQ(t_call(&p, CLO_TDH_MNG_INIT, tdr, params, 0), ST(OP_STATE_INCORRECT));
 	CHECK_EQ(t_call(&p, CLO_TDH_MR_FINALIZE, tdr, 0, 0), ST(NO_VCPUS));
+}
+
+/* One vCPU, and it runs. */
+static void run(struct platform *q)
+{
+	uint64_t tdr = TDR, tdvpr = TDVPR;
+	struct platform p = *q;
+	uint8_t v = 1;
 
 	CHECK_EQ(t_call(&p, CLO_TDH_VP_CREATE, tdvpr, tdr, 0), 0);
 	CHECK_EQ(t_call(&p, CLO_TDH_VP_INIT, tdvpr, 0, 0), ST(TDCX_NUM_INCORRECT));
@@ -61,6 +71,14 @@ TEST(from_create_to_reclaim)
 	CHECK_EQ(t_enter(&p), 0);
 	CHECK_EQ(t_call(&p, CLO_TDH_MNG_VPFLUSHDONE, tdr, 0, 0), ST(OPERAND_BUSY) | O_RCX);
 	CHECK_EQ(t_touch(&p, 0, false, &v, 0), 1);
+	*q = p;
+}
+
+/* Keys first, then pages, the TDR last. */
+static void tear_down(struct platform *q)
+{
+	uint64_t tdr = TDR, tdvpr = TDVPR;
+	struct platform p = *q;
 
 	CHECK_EQ(t_call(&p, CLO_TDH_MNG_VPFLUSHDONE, tdr, 0, 0), ST(FLUSHVP_NOT_DONE));
 	p.regs = (struct clo_tdx_regs){ .rax = CLO_TDH_VP_FLUSH, .rcx = tdvpr };
@@ -89,6 +107,16 @@ TEST(from_create_to_reclaim)
 	CHECK_EQ(t_call(&p, CLO_TDH_PHYMEM_PAGE_RECLAIM, tdr, 0, 0),
 		 ST(PAGE_METADATA_INCORRECT) | O_RCX);
 	CHECK_EQ(t_call(&p, CLO_TDH_MNG_CREATE, tdr, 5, 0), 0);
+}
+
+TEST(from_create_to_reclaim)
+{
+	struct platform p;
+
+	bare(&p, SMALL);
+	create(&p);
+	run(&p);
+	tear_down(&p);
 	t_close(&p);
 }
 
