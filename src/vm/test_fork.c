@@ -13,6 +13,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <cloister/tdx.h>
+
 #include "harness/engine.h"
 
 #define CHILDREN 50
@@ -155,6 +157,34 @@ static void a_new_host_works(void)
 	CHECK_OK(clo_host_destroy(host));
 }
 
+/* A TDX platform is the process's own memory: the child goes on with a copy of it. */
+static void a_platform_is_copied(struct clo_tdx *m)
+{
+	struct clo_tdx_config c = { .size = sizeof(c), .mem_bytes = 1 << 20 };
+	struct clo_tdx_entry entry = { .size = sizeof(entry) };
+	struct clo_tdx_access a = { .size = sizeof(a), .bytes = 1 };
+	struct clo_tdx_regs regs = { .rax = CLO_TDH_MNG_CREATE, .rcx = 0x1000, .rdx = 2 };
+	struct clo_tdx_page page = { .size = sizeof(page) };
+	struct clo_tdx_exit exit = { .size = sizeof(exit) };
+	struct clo_tdx *own;
+	uint8_t byte = 1;
+
+	CHECK_EQ(clo_tdx_seamcall(m, 0, &regs), 0);
+	CHECK_STR(clo_tdx_status_name(regs.rax), "SUCCESS");
+	CHECK_STR(clo_tdx_operand_name(regs.rax), "");
+	CHECK_OK(clo_tdx_look_page(m, 0x1000, &page));
+	CHECK_STR(page.type_name, "TDR");
+	CHECK_ERR(clo_tdx_look_entry(m, 0x1000, 0, 0, &entry), -EINVAL);
+	CHECK_OK(clo_tdx_memory(m, 0x2000, &byte, 1, true));
+	clo_tdx_set_interrupt(m, 1);
+	CHECK_ERR(clo_tdx_access(m, 0x1000, &a, &byte, &exit), -EINVAL);
+	CHECK_ERR(clo_tdx_tdcall(m, 0x1000, &regs, &exit), -EINVAL);
+	CHECK_ERR(clo_tdx_interrupt(m, 0x1000, &exit), -EINVAL);
+	clo_tdx_destroy(m);
+	CHECK_OK(clo_tdx_create(&c, &own));
+	clo_tdx_destroy(own);
+}
+
 static void in_a_child(struct eng *e, struct clo_gmem_pin *pin)
 {
 	CHECK(!has_fd_named("cloister-pool"));
@@ -183,10 +213,14 @@ static const struct eng_config in_place = {
 
 TEST_TIMEOUT(parents_objects_are_eio, 60)
 {
+	struct clo_tdx_config tc = { .size = sizeof(tc), .mem_bytes = 1 << 20 };
+	struct clo_tdx_page page = { .size = sizeof(page) };
 	struct eng_config c = in_place;
 	struct clo_gmem_pin *pin;
+	struct clo_tdx *tdx;
 	struct eng e;
 
+	CHECK_OK(clo_tdx_create(&tc, &tdx));
 	c.view = CLO_HOST_VIEW_REMAP;
 	eng_open(&e, c);
 	CHECK(has_fd_named("cloister-pool"));
@@ -196,14 +230,18 @@ TEST_TIMEOUT(parents_objects_are_eio, 60)
 	pid_t pid = fork();
 
 	if (pid == 0) {
+		a_platform_is_copied(tdx);
 		in_a_child(&e, pin);
 		_exit(0);
 	}
 	child_was_fine(pid);
 	/* And the parent's are as they were. */
+	CHECK_OK(clo_tdx_look_page(tdx, 0x1000, &page));
+	CHECK_STR(page.type_name, "NDA");
 	CHECK_EQ(eng_byte(&e, 0, 0), 1);
 	clo_gmem_unpin(pin);
 	eng_close(&e);
+	clo_tdx_destroy(tdx);
 }
 
 struct busy {

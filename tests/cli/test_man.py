@@ -102,6 +102,17 @@ def test_litmus_file_shown_holds():
         check_status(run("run", "--times", "50", path), 0)
 
 
+def test_calls_shown_work():
+    text = examples("cloister-seamcall.5")[0]
+    with tempfile.NamedTemporaryFile("w", suffix=".calls") as f:
+        f.write(text)
+        f.flush()
+        out = check_status(run("seamcall", f.name), 0).out
+    shown = re.findall(r"# (GPA_\w+|TLB_\w+|SUCCESS)", text)
+    check(re.findall(r"^TDH.MEM.PAGE.REMOVE.*\n  RAX \w+ (\w+)", out, re.MULTILINE) == shown, out)
+    check_says(out, "was PENDING", "all holds")
+
+
 def test_words_of_litmus_files():
     """Each declaration, and each word that may stand in it, by the reader's own list."""
     text = plain("cloister-litmus.5")
