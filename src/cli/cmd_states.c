@@ -125,6 +125,90 @@ static const struct {
 };
 #define TABLES (sizeof(tables) / sizeof(tables[0]))
 
+enum form { FORM_TEXT, FORM_MARKDOWN, FORM_DOT };
+
+/* Column of @head, or the number of columns. */
+static unsigned column(const struct cli_table *t, const char *head)
+{
+	unsigned c = 0;
+
+	while (c < t->columns && strcmp(t->heads[c], head) != 0)
+		c++;
+	return c;
+}
+
+/* A graph of what has a state and a next one; steps that stay are left out. */
+static void print_dot(const char *name, const struct cli_table *t)
+{
+	unsigned state = column(t, "state"), next = column(t, "next");
+
+	if (state == t->columns || next == t->columns)
+		return;
+	printf("digraph \"%s\" {\n\trankdir=LR;\n", name);
+	for (unsigned r = 0; r < t->count; r++) {
+		char **row = t->rows[r];
+
+		if (strcmp(row[next], "-") != 0 && strcmp(row[next], row[state]) != 0)
+			printf("\t\"%s\" -> \"%s\" [label=\"%s\"];\n", row[state], row[next],
+			       row[state + 1]);
+	}
+	printf("}\n");
+}
+
+static void print_markdown_row(const struct cli_table *t, const char *const *cells)
+{
+	for (unsigned c = 0; c < t->columns; c++)
+		printf("| %s ", cells[c]);
+	printf("|\n");
+}
+
+static void print_markdown(const char *name, const char *title, const struct cli_table *t)
+{
+	printf("## %s\n\n%s.\n\n", name, title);
+	print_markdown_row(t, t->heads);
+	for (unsigned c = 0; c < t->columns; c++)
+		printf("| --- ");
+	printf("|\n");
+	for (unsigned r = 0; r < t->count; r++)
+		print_markdown_row(t, (const char *const *)t->rows[r]);
+}
+
+static void print_table(const char *name, const char *title, const struct cli_table *t,
+			enum form form, bool any)
+{
+	if (form == FORM_DOT) {
+		print_dot(name, t);
+		return;
+	}
+	if (any)
+		printf("\n");
+	if (form == FORM_MARKDOWN) {
+		print_markdown(name, title, t);
+		return;
+	}
+	printf("%s: %s\n\n", name, title);
+	cli_table_print(t, stdout);
+}
+
+/* -1: go on. */
+static int options(int argc, char **argv, enum form *form)
+{
+	static const struct option known[] = {
+		{ "markdown", no_argument, NULL, 'm' },
+		{ "dot", no_argument, NULL, 'd' },
+		{ NULL, 0, NULL, 0 },
+	};
+	int c;
+
+	opterr = 0;
+	while ((c = getopt_long(argc, argv, ":", known, NULL)) != -1) {
+		if (c != 'm' && c != 'd')
+			return cli_bad_option("states", argv);
+		*form = c == 'm' ? FORM_MARKDOWN : FORM_DOT;
+	}
+	return -1;
+}
+
 /* No name means all. */
 static bool wanted(const char *table, int argc, char **argv)
 {
@@ -149,19 +233,31 @@ static const char *no_table(int argc, char **argv)
 	return NULL;
 }
 
+static int no_table_error(const char *name)
+{
+	char known[160] = "";
+
+	for (size_t i = 0; i < TABLES; i++) {
+		size_t n = strlen(known);
+
+		snprintf(known + n, sizeof(known) - n, "%s%s", i ? ", " : "", tables[i].name);
+	}
+	return cli_usage_error("states", "no table '%s': %s", name, known);
+}
+
 int cli_states(const struct cli_options *opt, int argc, char **argv)
 {
-	int ret = cli_only_args(argc, argv, argc);
-	const char *bad = ret ? NULL : no_table(argc, argv);
+	enum form form = FORM_TEXT;
+	int ret = options(argc, argv, &form);
 	struct json_object *all;
+	const char *bad;
 	bool any = false;
 
-	if (ret)
+	if (ret >= 0)
 		return ret;
+	bad = no_table(argc, argv);
 	if (bad)
-		return cli_usage_error(
-			"states", "no table '%s': frame, zap, cause, reason, invariant or type",
-			bad);
+		return no_table_error(bad);
 	all = json_object_new_object();
 	for (size_t i = 0; i < TABLES; i++) {
 		struct cli_table t;
@@ -169,12 +265,10 @@ int cli_states(const struct cli_options *opt, int argc, char **argv)
 		if (!wanted(tables[i].name, argc, argv))
 			continue;
 		tables[i].fill(&t);
-		if (opt->json) {
+		if (opt->json)
 			json_object_object_add(all, tables[i].name, cli_table_json(&t));
-		} else {
-			printf("%s%s: %s\n\n", any ? "\n" : "", tables[i].name, tables[i].title);
-			cli_table_print(&t, stdout);
-		}
+		else
+			print_table(tables[i].name, tables[i].title, &t, form, any);
 		any = true;
 		cli_table_free(&t);
 	}

@@ -53,17 +53,20 @@ static const struct cli_command commands[] = {
 	  "  printf 'td a\\nsept a 0 4K MAPPED\\nTDH.MEM.PAGE.REMOVE a 0 4K\\n' |\n"
 	  "  cloister seamcall -\n",
 	  cli_seamcall },
-	{ "states", "[NAME]...", "the state machines and lists that the engine runs on",
+	{ "states", "[OPTION]... [NAME]...", "the state machines and lists that the engine runs on",
 	  "Prints the tables that the code itself uses; without NAME all of them:\n\n"
 	  "  frame      states of a frame of the host, and what each operation makes of them\n"
 	  "  zap        why a stage-2 leaf is removed\n"
 	  "  cause      why an access of a guest exits to the VMM\n"
+	  "  reason     which of its meanings an errno of the library has\n"
 	  "  invariant  what must always be true\n"
 	  "  type       VM types, and what a conversion does to the bytes\n"
 	  "  tdx        S-EPT entry: what each leaf of the TDX module makes of each state\n"
 	  "  tdx-state  those states: bits, permissions, what a guest meets\n"
 	  "  tdx-op     operation states of a TD, and the leaves that each allows\n"
-	  "  tdx-leaf   the leaves: levels, locks\n",
+	  "  tdx-leaf   the leaves: levels, locks\n\n"
+	  "  --markdown  tables as docs/design/states.md has them\n"
+	  "  --dot       a graph for Graphviz of each that has states and next states\n",
 	  cli_states },
 };
 #define COMMANDS (sizeof(commands) / sizeof(commands[0]))

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """What each command does and prints, as text and as JSON."""
+import json
 import os
 import re
 import signal
@@ -10,6 +11,7 @@ import tempfile
 import time
 
 from clitest import (CLI, TIMEOUT, Done, Skip, check, check_keys, check_says, check_status, environment,
+from clitest import (CLI, ROOT, TIMEOUT, Done, check, check_keys, check_says, check_status, environment,
                      litmus, main, replay_id, run, tests_of)
 
 STATES = {
@@ -19,6 +21,10 @@ STATES = {
     "reason": ["number", "name", "errno", "reason"],
     "invariant": ["invariant", "sentence"],
     "type": ["type", "number", "private memory", "typed access", "to private", "to shared"],
+    "tdx": ["state", "leaf", "next", "status", "must be"],
+    "tdx-state": ["state", "short", "code", "shown", "rwx", "track", "guest"],
+    "tdx-op": ["state", "leaf", "allowed", "may run"],
+    "tdx-leaf": ["leaf", "number", "levels", "TDR", "OP_STATE", "tree", "entry"],
 }
 # A file in which a condition is false in every run, one that no run meets, and one that hangs.
 VIOLATED = """SW_PROTECTED wrong
@@ -46,7 +52,7 @@ def with_file(text, command, *args):
 
 def test_states_as_text():
     done = check_status(run("states"), 0)
-    check([m for m in re.findall(r"^(\w+): ", done.out, re.MULTILINE)] == list(STATES), done)
+    check([m for m in re.findall(r"^([\w-]+): ", done.out, re.MULTILINE)] == list(STATES), done)
     check_says(done.out, "alloc_private", "split-merge", "no memslot", "I1", "I7", "SW_PROTECTED")
     for name, heads in STATES.items():
         one = check_status(run("states", name), 0)
@@ -69,6 +75,69 @@ def test_states_as_json():
     check(len(cells) == len(tables["frame"]), "a cell twice")
     check(cells["private", "make_shared"] == "shared", cells)
     check(cells["leaked", "free"] == "-", cells)
+
+
+def test_states_page_is_generated():
+    with open(os.path.join(ROOT, "docs", "design", "states.md"), encoding="utf-8") as f:
+        page = f.read()
+    tables = check_status(run("states", "--markdown"), 0).out
+    check(page.endswith("\n" + tables), "docs/design/states.md: replace what follows its first "
+          "paragraph by the output of `cloister states --markdown`")
+
+
+def test_states_as_graph():
+    graph = check_status(run("states", "--dot"), 0).out
+    check(graph.startswith('digraph "frame" {') and graph.count("digraph") == 2, graph)
+    check_says(graph, '"PENDING" -> "MAPPED" [label="TDG.MEM.PAGE.ACCEPT"];')
+    check_status(run("states", "--xml"), 2)
+
+
+# ---- seamcall
+
+CALLS = """td a op RUNNABLE
+sept a 0x0 4K MAPPED tracked   # a comment
+TDH.MEM.RANGE.BLOCK a 0x0 4K
+lock a tree shared
+TDH.MEM.RANGE.UNBLOCK a 0x0 4K
+unlock a tree
+TDG.MEM.PAGE.ACCEPT a 0x5000 4K
+check
+"""
+
+
+def seamcall(text, *args):
+    with tempfile.NamedTemporaryFile("w", suffix=".calls") as f:
+        f.write(text)
+        f.flush()
+        return run(*args, "seamcall", f.name)
+
+
+def test_seamcall():
+    done = check_status(seamcall(CALLS), 0)
+    check_says(done.out, "  RAX 0000000000000000 SUCCESS\n", "BLOCKED ---", "was MAPPED rwx",
+               "REG of a", "  RAX 8000020000000092 OPERAND_BUSY SEPT_TREE\n",
+               "exit EPT_VIOLATION qualification 0x0 extended 0x1 (ACCEPT) gpa 0x5000",
+               "all holds")
+
+
+def test_seamcall_json():
+    lines = [json.loads(line) for line in check_status(seamcall(CALLS, "--json"), 0).out.splitlines()]
+    check([o["line"] for o in lines] == [3, 5, 7, 8], lines)
+    check(lines[0]["after"]["state"] == "BLOCKED" and lines[0]["pages"][0]["type"] == "REG", lines)
+    check(lines[1]["operand"] == "SEPT_TREE" and lines[1]["status"] == "OPERAND_BUSY", lines)
+    check(lines[2]["exit"]["gpa"] == "0x5000" and lines[3]["violation"] == "", lines)
+
+
+def test_seamcall_errors():
+    done = check_status(seamcall("td a\n\nTDH.MEM.TRACK b\nTDH.MEM.TRACK a\n"), 2)
+    check_says(done.err, ":3: 'b': no TD of this name")
+    check(done.out == "", done)
+    check_status(run("seamcall", "/nonexistent"), 2)
+    check_status(run("seamcall"), 2)
+    # A stale translation is a finding: the module's own deviation.
+    stale = ("td a\nsept a 0 4K EBW\nTDH.VP.ENTER a\nread a 0\n"
+             "TDH.MEM.PAGE.RELOCATE a 0 4K page new\ncheck\n")
+    check_says(check_status(seamcall(stale), 1).out, "I5: a vCPU has a translation")
 
 
 def test_doctor():

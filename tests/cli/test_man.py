@@ -58,7 +58,7 @@ def test_names_and_parts():
 
 
 def test_all_options_are_described():
-    for page, commands in (("cloister.1", ["run", "demo"]), ("cloister-explore.1", ["explore"])):
+    for page, commands in (("cloister.1", ["run", "demo", "states"]), ("cloister-explore.1", ["explore"])):
         said = re.findall(r"^ +(--[a-z-]+)", "\n".join(run(c, "--help").out for c in commands),
                           re.MULTILINE)
         check(said or commands == ["demo"], page)
