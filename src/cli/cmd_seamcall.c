@@ -76,8 +76,8 @@ static void print_pages(const struct tdx_script_result *r)
 	for (unsigned i = 0; i < r->page_count; i++) {
 		const struct tdx_script_page *p = &r->pages[i];
 
-		printf("  page 0x%" PRIx64 " %s  %s", p->hpa >> 12, tdx_level_name(p->level),
-		       p->type_name);
+		printf("  %s%spage 0x%" PRIx64 " %s  %s", p->role, p->role[0] ? " " : "",
+		       p->hpa >> 12, tdx_level_name(p->level), p->type_name);
 		if (p->owner[0])
 			printf(" of %s", p->owner);
 		putchar('\n');
@@ -122,7 +122,7 @@ static void add_hex(struct json_object *o, const char *key, uint64_t v)
 {
 	char text[24];
 
-	snprintf(text, sizeof(text), "0x%" PRIx64, v);
+	snprintf(text, sizeof(text), "0x%016" PRIx64, v);
 	json_object_object_add(o, key, json_object_new_string(text));
 }
 

@@ -125,7 +125,7 @@ def test_seamcall_json():
     check([o["line"] for o in lines] == [3, 5, 7, 8], lines)
     check(lines[0]["after"]["state"] == "BLOCKED" and lines[0]["pages"][0]["type"] == "REG", lines)
     check(lines[1]["operand"] == "SEPT_TREE" and lines[1]["status"] == "OPERAND_BUSY", lines)
-    check(lines[2]["exit"]["gpa"] == "0x5000" and lines[3]["violation"] == "", lines)
+    check(int(lines[2]["exit"]["gpa"], 16) == 0x5000 and lines[3]["violation"] == "", lines)
 
 
 def test_seamcall_errors():

@@ -37,7 +37,7 @@ enum tdx_script_kind {
 	TDX_SCRIPT_CHECK,  /* text says what does not hold, "" that all does */
 };
 struct tdx_script_page {
-	const char *role; /* "old", "new" */
+	const char *role; /* "old", "new", "S-EPT"; "": the entry's, before and now */
 	uint64_t hpa;
 	uint32_t type, level;
 	const char *type_name;

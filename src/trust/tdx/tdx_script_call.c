@@ -201,6 +201,24 @@ static void show_page(struct script_line *l, const char *role, uint64_t hpa)
 	};
 }
 
+/* What the entry pointed to, the operand, what it points to now. */
+static void show_pages(struct script_line *l, const struct request *q)
+{
+	const struct clo_tdx_entry *before = &l->r->before, *after = &l->r->after;
+	bool table = q->leaf->run == tdx_sept_add || q->leaf->run == tdx_page_demote;
+
+	if (l->r->has_entry)
+		show_page(l,
+			  before->state & 0x80        ? "S-EPT"
+			  : before->hpa == after->hpa ? ""
+						      : "old",
+			  before->hpa);
+	if (q->page)
+		show_page(l, table ? "S-EPT" : "new", q->page - 1);
+	if (l->r->has_entry)
+		show_page(l, after->state & 0x80 ? "S-EPT" : "new", after->hpa);
+}
+
 /* By vCPU 0, which enters for it and leaves again, if it is not inside. */
 static bool guest_call(struct script_line *l, struct request *q)
 {
@@ -261,11 +279,6 @@ bool script_call(struct script_line *l, const char *name)
 	if (r->regs.rax == 0 && q.leaf->number == CLO_TDH_VP_CREATE && !q.leaf->guest)
 		q.td->td.tdvpr = q.regs.rcx;
 	look(l, &q, &r->after);
-	if (r->has_entry)
-		show_page(l, "old", r->before.hpa);
-	if (q.page)
-		show_page(l, "new", q.page - 1);
-	if (r->has_entry)
-		show_page(l, "new", r->after.hpa);
+	show_pages(l, &q);
 	return true;
 }
