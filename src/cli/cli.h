@@ -62,11 +62,13 @@ struct cli_table {
 void cli_table_init(struct cli_table *t, const char *const *heads, unsigned columns);
 void cli_table_row(struct cli_table *t, const char *const *cells);
 void cli_table_print(const struct cli_table *t, FILE *out);
-/* The tables of the TDX module, for `cloister states`. */
+/* The tables of the trust models, for `cloister states`. */
 void states_tdx(struct cli_table *t);
 void states_tdx_state(struct cli_table *t);
 void states_tdx_op(struct cli_table *t);
 void states_tdx_leaf(struct cli_table *t);
+void states_snp(struct cli_table *t);
+void states_snp_state(struct cli_table *t);
 /* Array of objects, keys are the heads. */
 struct json_object *cli_table_json(const struct cli_table *t);
 void cli_table_free(struct cli_table *t);

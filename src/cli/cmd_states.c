@@ -122,6 +122,9 @@ static const struct {
 	{ "tdx-state", "States of an S-EPT entry", states_tdx_state },
 	{ "tdx-op", "Operation states of a TD, and the leaves that each allows", states_tdx_op },
 	{ "tdx-leaf", "Leaves of the TDX module: levels, locks", states_tdx_leaf },
+	{ "snp", "Page of SEV-SNP's reverse map x operation -> next state, or its status",
+	  states_snp },
+	{ "snp-state", "States of a page of SEV-SNP", states_snp_state },
 };
 #define TABLES (sizeof(tables) / sizeof(tables[0]))
 

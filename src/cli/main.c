@@ -64,7 +64,9 @@ static const struct cli_command commands[] = {
 	  "  tdx        S-EPT entry: what each leaf of the TDX module makes of each state\n"
 	  "  tdx-state  those states: bits, permissions, what a guest meets\n"
 	  "  tdx-op     operation states of a TD, and the leaves that each allows\n"
-	  "  tdx-leaf   the leaves: levels, locks\n\n"
+	  "  tdx-leaf   the leaves: levels, locks\n"
+	  "  snp        page of SEV-SNP: what each operation makes of each state\n"
+	  "  snp-state  those states: bits, what a guest and the host meet\n\n"
 	  "  --markdown  tables as docs/design/states.md has them\n"
 	  "  --dot       a graph for Graphviz of each that has states and next states\n",
 	  cli_states },

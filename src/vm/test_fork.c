@@ -13,6 +13,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <cloister/snp.h>
 #include <cloister/tdx.h>
 
 #include "harness/engine.h"
@@ -185,6 +186,35 @@ static void a_platform_is_copied(struct clo_tdx *m)
 	clo_tdx_destroy(own);
 }
 
+/* So is SEV-SNP's. */
+static void an_rmp_is_copied(void)
+{
+	struct clo_snp_access a = { .size = sizeof(a), .asid = 1, .encrypted = true };
+	struct clo_snp_rmp_state s = { .assigned = true, .asid = 1 };
+	struct clo_snp_config c = { .size = sizeof(c), .mem_bytes = 4 << 20 };
+	struct clo_snp_command fw = { .size = sizeof(fw) };
+	struct clo_snp_entry e = { .size = sizeof(e) };
+	uint64_t buf[2] = { 0 }, answer;
+	struct clo_snp_result r;
+	struct clo_snp_psc psc;
+	struct clo_snp *m;
+
+	CHECK_OK(clo_snp_create(&c, &m));
+	CHECK_EQ(clo_snp_rmpupdate(m, 0, &s), CLO_SNP_OK);
+	CHECK_EQ(clo_snp_psmash(m, 0), CLO_SNP_FAIL_PERMISSION);
+	CHECK_EQ(clo_snp_access(m, &a, &answer), 2);
+	CHECK_EQ(clo_snp_host_write(m, 0, 0), CLO_SNP_NPF_RMP);
+	CHECK_OK(clo_snp_pvalidate(m, &a, 0, 1, &r));
+	CHECK_OK(clo_snp_rmpadjust(m, &a, 0, 1, 1, 0, &r));
+	CHECK_EQ(clo_snp_firmware(m, &fw), CLO_SNP_FW_INVALID_PARAM);
+	CHECK_OK(clo_snp_look(m, 0, &e));
+	CHECK_EQ(clo_snp_psc_msr(0, &psc, &answer), 0);
+	CHECK_EQ(answer, clo_snp_psc_msr_done(1));
+	CHECK_EQ(clo_snp_psc_next(buf, sizeof(buf), &psc), CLO_SNP_PSC_OK);
+	clo_snp_psc_done(buf, sizeof(buf), &psc, 0);
+	clo_snp_destroy(m);
+}
+
 static void in_a_child(struct eng *e, struct clo_gmem_pin *pin)
 {
 	CHECK(!has_fd_named("cloister-pool"));
@@ -231,6 +261,7 @@ TEST_TIMEOUT(parents_objects_are_eio, 60)
 
 	if (pid == 0) {
 		a_platform_is_copied(tdx);
+		an_rmp_is_copied();
 		in_a_child(&e, pin);
 		_exit(0);
 	}

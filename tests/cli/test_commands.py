@@ -25,6 +25,8 @@ STATES = {
     "tdx-state": ["state", "short", "code", "shown", "rwx", "track", "guest"],
     "tdx-op": ["state", "leaf", "allowed", "may run"],
     "tdx-leaf": ["leaf", "number", "levels", "TDR", "OP_STATE", "tree", "entry"],
+    "snp": ["state", "operation", "next", "status", "source"],
+    "snp-state": ["state", "assigned", "validated", "immutable", "VMSA", "ASID", "guest", "host"],
 }
 # A file in which a condition is false in every run, one that no run meets, and one that hangs.
 VIOLATED = """SW_PROTECTED wrong
@@ -87,7 +89,7 @@ def test_states_page_is_generated():
 
 def test_states_as_graph():
     graph = check_status(run("states", "--dot"), 0).out
-    check(graph.startswith('digraph "frame" {') and graph.count("digraph") == 2, graph)
+    check(graph.startswith('digraph "frame" {') and graph.count("digraph") == 3, graph)
     check_says(graph, '"PENDING" -> "MAPPED" [label="TDG.MEM.PAGE.ACCEPT"];')
     check_status(run("states", "--xml"), 2)
 
