@@ -10,9 +10,8 @@ import sys
 import tempfile
 import time
 
-from clitest import (CLI, TIMEOUT, Done, Skip, check, check_keys, check_says, check_status, environment,
-from clitest import (CLI, ROOT, TIMEOUT, Done, check, check_keys, check_says, check_status, environment,
-                     litmus, main, replay_id, run, tests_of)
+from clitest import (CLI, ROOT, TIMEOUT, Done, Skip, check, check_keys, check_says, check_status,
+                     environment, litmus, main, replay_id, run, tests_of)
 
 STATES = {
     "frame": ["state", "operation", "next"],
