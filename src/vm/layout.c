@@ -6,6 +6,8 @@
 #include "cloister/cloister.h"
 
 #include <assert.h>
+#include <cloister/snp.h>
+#include <cloister/tdx.h>
 
 #define AT(type, field, at) static_assert(offsetof(struct type, field) == (at), #type "." #field)
 #define SIZE(type, size)    static_assert(sizeof(struct type) == (size), "size of " #type)
@@ -145,4 +147,75 @@ AT(clo_exit, hypercall.nr, 56);
 AT(clo_exit, hypercall.args, 64);
 AT(clo_exit, hypercall.ret, 112);
 SIZE(clo_exit, 120);
+
+VERSIONED(clo_tdx_config, size, CLO_TDX_CONFIG_SIZE_VER0);
+AT(clo_tdx_config, mem_bytes, 8);
+SIZE(clo_tdx_config, 16);
+
+/* Registers: never more. */
+SIZE(clo_tdx_regs, 56);
+
+VERSIONED(clo_tdx_exit, size, CLO_TDX_EXIT_SIZE_VER0);
+AT(clo_tdx_exit, reason, 4);
+AT(clo_tdx_exit, qualification, 8);
+AT(clo_tdx_exit, extended, 16);
+AT(clo_tdx_exit, gpa, 24);
+SIZE(clo_tdx_exit, 32);
+
+VERSIONED(clo_tdx_access, size, CLO_TDX_ACCESS_SIZE_VER0);
+AT(clo_tdx_access, write, 4);
+AT(clo_tdx_access, gpa, 8);
+AT(clo_tdx_access, bytes, 16);
+AT(clo_tdx_access, rip, 24);
+SIZE(clo_tdx_access, 32);
+
+VERSIONED(clo_tdx_page, size, CLO_TDX_PAGE_SIZE_VER0);
+AT(clo_tdx_page, type, 4);
+AT(clo_tdx_page, level, 8);
+AT(clo_tdx_page, owner, 16);
+AT(clo_tdx_page, type_name, 24);
+SIZE(clo_tdx_page, 32);
+
+VERSIONED(clo_tdx_entry, size, CLO_TDX_ENTRY_SIZE_VER0);
+AT(clo_tdx_entry, level, 4);
+AT(clo_tdx_entry, raw, 8);
+AT(clo_tdx_entry, rwx, 16);
+AT(clo_tdx_entry, state, 20);
+AT(clo_tdx_entry, hpa, 24);
+AT(clo_tdx_entry, name, 32);
+SIZE(clo_tdx_entry, 72);
+
+VERSIONED(clo_snp_config, size, CLO_SNP_CONFIG_SIZE_VER0);
+AT(clo_snp_config, mem_bytes, 8);
+SIZE(clo_snp_config, 16);
+
+/* The operand of RMPUPDATE: as the processor has it. */
+AT(clo_snp_rmp_state, assigned, 8);
+AT(clo_snp_rmp_state, asid, 12);
+SIZE(clo_snp_rmp_state, 16);
+
+VERSIONED(clo_snp_access, size, CLO_SNP_ACCESS_SIZE_VER0);
+AT(clo_snp_access, asid, 4);
+AT(clo_snp_access, gpa, 8);
+AT(clo_snp_access, spa, 16);
+AT(clo_snp_access, npt_2m, 24);
+AT(clo_snp_access, vmpl, 28);
+SIZE(clo_snp_access, 32);
+
+VERSIONED(clo_snp_command, size, CLO_SNP_COMMAND_SIZE_VER0);
+AT(clo_snp_command, command, 4);
+AT(clo_snp_command, spa, 8);
+AT(clo_snp_command, gctx, 16);
+AT(clo_snp_command, asid, 24);
+AT(clo_snp_command, page_2m, 28);
+AT(clo_snp_command, page_type, 29);
+SIZE(clo_snp_command, 32);
+
+VERSIONED(clo_snp_entry, size, CLO_SNP_ENTRY_SIZE_VER0);
+AT(clo_snp_entry, asid, 4);
+AT(clo_snp_entry, gpa, 8);
+AT(clo_snp_entry, assigned, 16);
+AT(clo_snp_entry, perms, 21);
+AT(clo_snp_entry, state, 28);
+SIZE(clo_snp_entry, 48);
 /* clang-format on */
