@@ -127,7 +127,10 @@ static bool td_operands(struct script_line *l, struct request *q)
 		if (q->leaf->number != CLO_TDG_MEM_PAGE_ATTR_RD)
 			return gpa_operand(l, q);
 		q->has_entry = true;
-		return script_number(l, "a GPA", &q->gpa) && ((regs->rcx = q->gpa), true);
+		if (!script_number(l, "a GPA", &q->gpa))
+			return false;
+		regs->rcx = q->gpa;
+		return true;
 	case TDX_ARGS_GPA:
 	case TDX_ARGS_GPA_PAGE:
 	case TDX_ARGS_GPA_COPY:
