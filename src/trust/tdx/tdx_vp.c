@@ -9,8 +9,12 @@
 
 #include <string.h>
 
-/* VMX basic exit reason. */
+/* VMX basic exit reason, and its qualification: of a write. */
 #define EXIT_EPT_VIOLATION 48
+#define EPT_WRITE          2
+
+/* RCX of VP.ENTER: HOST_RECOVERABILITY_HINT and RESUME_L1. */
+#define ENTER_FLAGS (3ULL << 52)
 
 uint64_t tdx_vp_create(struct tdx_call *c)
 {
@@ -150,9 +154,7 @@ static uint64_t look_at_faults(struct tdx_call *c)
 	for (unsigned i = 0; i < v->epf_listed; i++) {
 		if (!still_faults(c, v->epf_gpa[i]))
 			continue;
-		c->regs->rcx = 0;
-		c->regs->rdx = 0;
-		c->regs->r8 = v->epf_gpa[i];
+		*c->regs = (struct clo_tdx_regs){ .rcx = EPT_WRITE, .r8 = v->epf_gpa[i] };
 		return tdx_status(CLO_TDX_SUCCESS, EXIT_EPT_VIOLATION);
 	}
 	return 0;
@@ -185,10 +187,12 @@ uint64_t tdx_vp_enter(struct tdx_call *c)
 	uint64_t status;
 	bool is_new;
 
-	if ((status = tdx_call_vp(c, c->in.rcx, TDX_RCX, TDX_SH)))
+	if ((status = tdx_call_vp(c, c->in.rcx & ~ENTER_FLAGS, TDX_RCX, TDX_SH)) ||
+	    (status = tdx_call_op_state(c)) || (status = check_vcpu(c, &is_new)))
 		return status;
-	if ((status = tdx_call_op_state(c)) || (status = check_vcpu(c, &is_new)))
-		return status;
+	/* Nothing here exits as what the flags go on from does. The vCPU stays associated. */
+	if (c->in.rcx & ENTER_FLAGS)
+		return tdx_status(CLO_TDX_OPERAND_INVALID, TDX_RCX);
 	if (!enter_epoch(c, is_new))
 		return tdx_status(CLO_TDX_OPERAND_BUSY, TDX_O_TD_EPOCH);
 	status = look_at_faults(c);

@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * trust/tdx/test_regs.c - what is in the registers besides a page and a status: flags, bits that
+ * are not looked at, what is left in them; the locks of leaves that are about no entry.
+ */
+#include "trust/tdx/tdx_test.h"
+
+#define SMALL (4ULL << 20)
+#define LARGE (16ULL << 20)
+
+/* The leaves of a vCPU try OP_STATE too; VP.ENTER gives it back before the guest runs. */
+TEST(leaves_of_a_vcpu_try_op_state)
+{
+	static const struct {
+		uint32_t leaf;
+		enum tdx_op op;
+		uint64_t free; /* what it says once the lock is free */
+	} rows[] = {
+		{ CLO_TDH_VP_ENTER, TDX_OP_RUNNABLE, 0 },
+		{ CLO_TDH_VP_INIT, TDX_OP_INITIALIZED, ST(VCPU_STATE_INCORRECT) },
+		{ CLO_TDH_VP_ADDCX, TDX_OP_INITIALIZED, ST(VCPU_STATE_INCORRECT) },
+		{ CLO_TDH_VP_FLUSH, TDX_OP_RUNNABLE, 0 },
+	};
+
+	for (size_t i = 0; i < CLO_ARRAY_SIZE(rows); i++) {
+		struct tdx_setup_lock lock = { .what = TDX_LOCK_OP, .mode = TDX_EX };
+		bool addcx = rows[i].leaf == CLO_TDH_VP_ADDCX, flush = i == 3;
+		struct platform p;
+		uint64_t page;
+
+		t_open(&p, rows[i].op, SMALL);
+		page = addcx ? t_page(&p, T_4K) : p.td.tdvpr;
+		lock.tdr = p.td.tdr;
+		CHECK(tdx_setup_lock(p.m, &lock));
+		if (!flush)
+			CHECK_EQ(t_call(&p, rows[i].leaf, page, p.td.tdvpr, 0),
+				 ST(OPERAND_BUSY) | O_OP);
+		else
+			CHECK_EQ(t_call(&p, rows[i].leaf, page, 0, 0), 0);
+		tdx_setup_unlock(p.m, &lock);
+		if (!flush)
+			CHECK_EQ(t_call(&p, rows[i].leaf, page, p.td.tdvpr, 0), rows[i].free);
+		/* Also while the guest runs. */
+		CHECK(tdx_setup_lock(p.m, &lock));
+		tdx_setup_unlock(p.m, &lock);
+		t_close(&p);
+	}
+}
+
+/* RESUME_L1 and HOST_RECOVERABILITY_HINT are looked at when the vCPU is associated already. */
+TEST(flags_of_enter)
+{
+	struct platform p;
+
+	t_open(&p, TDX_OP_RUNNABLE, SMALL);
+	CHECK_EQ(t_call(&p, CLO_TDH_VP_FLUSH, p.td.tdvpr, 0, 0), 0);
+	CHECK_EQ(t_call(&p, CLO_TDH_VP_FLUSH, p.td.tdvpr, 0, 0), ST(VCPU_NOT_ASSOCIATED));
+	CHECK_EQ(t_call(&p, CLO_TDH_VP_ENTER, p.td.tdvpr | 1ULL << 54, 0, 0),
+		 ST(OPERAND_INVALID) | O_RCX);
+	CHECK_EQ(t_call(&p, CLO_TDH_VP_FLUSH, p.td.tdvpr, 0, 0), ST(VCPU_NOT_ASSOCIATED));
+	CHECK_EQ(t_call(&p, CLO_TDH_VP_ENTER, p.td.tdr | 1ULL << 53, 0, 0),
+		 ST(PAGE_METADATA_INCORRECT) | O_RCX);
+	for (unsigned bit = 52; bit < 54; bit++) {
+		CHECK_EQ(t_call(&p, CLO_TDH_VP_ENTER, p.td.tdvpr | 1ULL << bit, 0, 0),
+			 ST(OPERAND_INVALID) | O_RCX);
+		CHECK_EQ(t_call(&p, CLO_TDH_VP_FLUSH, p.td.tdvpr, 0, 0), 0);
+	}
+	CHECK_EQ(t_enter(&p), 0);
+	t_leave(&p);
+	t_close(&p);
+}
+
+/* An exit that the zero-step mitigation makes up is one of a write. */
+TEST(registers_of_a_zero_step_exit)
+{
+	struct platform p;
+	uint8_t v;
+
+	t_open(&p, TDX_OP_RUNNABLE, SMALL);
+	for (unsigned i = 0; i < 7; i++) {
+		CHECK_EQ(t_enter(&p), 0);
+		CHECK_EQ(t_touch(&p, T_GPA, false, &v, 0x100), 1);
+	}
+	p.regs = (struct clo_tdx_regs){ CLO_TDH_VP_ENTER, p.td.tdvpr, 7, 7, 7, 7, 7 };
+	CHECK_EQ(clo_tdx_seamcall(p.m, 0, &p.regs), 48);
+	CHECK(p.regs.rcx == 2 && p.regs.rdx == 0 && p.regs.r8 == T_GPA);
+	CHECK(p.regs.r9 == 0 && p.regs.r10 == 0 && p.regs.r11 == 0);
+	t_close(&p);
+}
