@@ -12,11 +12,22 @@
 
 #define EXIT_EPT_VIOLATION 48U
 #define SHARED_BIT         (1ULL << 47)
+/* Exit qualification: what was tried, and above it what the entry allows. */
+#define EPT_READ         1ULL
+#define EPT_WRITE        2ULL
+#define EPT_ALLOWED(raw) (((raw)&TDX_E_RWX) << 3)
 
 static void forget_faults(struct tdx_vcpu *v)
 {
 	v->epf_count = 0;
 	v->epf_listed = 0;
+}
+
+/* The module sees where the guest is when it comes out, and compares it with where it went in. */
+static void forget_if_moved(struct tdx_vcpu *v)
+{
+	if (v->rip != v->rip_at_entry)
+		forget_faults(v);
 }
 
 /* Six times at one instruction a fault is only counted; from then on its GPA is written down. */
@@ -41,7 +52,10 @@ static void leave_with(struct clo_tdx *m, struct tdx_vcpu *v, struct clo_tdx_exi
 	tdx_vcpu_leave(m, v);
 }
 
-/* An EPT violation at the entry that the walk of the call has found. */
+/*
+ * An EPT violation at the entry that the walk of the call has found; without @kind nothing is said
+ * of it. The TDCALL is not done: it comes again with the registers that it had.
+ */
 uint64_t tdx_guest_exit(struct tdx_call *c, uint32_t kind, unsigned wanted)
 {
 	const struct tdx_state_info *s = &tdx_states[tdx_entry_state(c->raw)];
@@ -49,11 +63,12 @@ uint64_t tdx_guest_exit(struct tdx_call *c, uint32_t kind, unsigned wanted)
 			(uint64_t) !!(s->flags & TDX_S_LEAF) << 14;
 
 	c->exited = true;
-	leave_with(c->m, c->vcpu, c->exit,
-		   (struct clo_tdx_exit){ .reason = EXIT_EPT_VIOLATION,
-					  .extended =
-						  kind == CLO_TDX_EXIT_NONE ? 0 : kind | info << 32,
-					  .gpa = c->gpa });
+	leave_with(
+		c->m, c->vcpu, c->exit,
+		(struct clo_tdx_exit){ .reason = EXIT_EPT_VIOLATION,
+				       .qualification = kind ? EPT_WRITE | EPT_ALLOWED(c->raw) : 0,
+				       .extended = kind ? kind | info << 32 : 0,
+				       .gpa = c->gpa });
 	return 0;
 }
 
@@ -165,8 +180,9 @@ uint64_t tdx_page_attr_rd(struct tdx_call *c)
 
 	c->regs->rcx = 0;
 	c->regs->rdx = 0;
-	c->gpa = c->in.rcx & TDX_E_HPA;
-	if (c->in.rcx & ~TDX_E_HPA || !tdx_gpa_is_private(c->gpa))
+	/* Any address of the page. */
+	c->gpa = c->in.rcx & ~CLO_PAGE_MASK;
+	if (!tdx_gpa_is_private(c->gpa))
 		return tdx_status(CLO_TDX_OPERAND_INVALID, TDX_RCX);
 	c->level = TDX_4K;
 	c->entry = tdx_sept_walk(c->m, c->td, c->gpa, &c->level, &c->raw);
@@ -185,10 +201,12 @@ uint64_t tdx_page_attr_wr(struct tdx_call *c)
 
 	c->regs->rcx = 0;
 	c->regs->rdx = 0;
-	if (c->in.rdx)
-		return tdx_status(CLO_TDX_OPERAND_INVALID, TDX_RDX);
-	if (c->in.r8)
-		return tdx_status(CLO_TDX_OPERAND_INVALID, TDX_R8);
+	for (unsigned vm = 0; vm < 4; vm++) {
+		if (c->in.rdx >> 16 * vm & 0xffff)
+			return tdx_status(CLO_TDX_OPERAND_INVALID, TDX_RDX);
+		if (c->in.r8 >> 16 * vm & 0xffff)
+			return tdx_status(CLO_TDX_OPERAND_INVALID, TDX_R8);
+	}
 	if ((status = tdx_call_gpa(c)))
 		return status;
 	wanted = c->level;
@@ -238,6 +256,8 @@ static int tdcall(struct tdx_call *c)
 		*c->regs = c->in;
 		return 1;
 	}
+	if (c->exited)
+		*c->regs = c->in;
 	/* The wish of the host is not the guest's to know. */
 	if (c->regs->rax >> 32 == CLO_TDX_OPERAND_BUSY_HOST_PRIORITY)
 		c->regs->rax = tdx_status(CLO_TDX_OPERAND_BUSY, c->regs->rax & 0xffffffff);
@@ -287,12 +307,14 @@ static int violation(struct clo_tdx *m, struct tdx_vcpu *v, const struct clo_tdx
 	bool accept = tdx_states[tdx_entry_state(c->raw)].flags & TDX_S_ACCEPT;
 	uint32_t kind = accept ? CLO_TDX_EXIT_PENDING : CLO_TDX_EXIT_NONE;
 
+	forget_if_moved(v);
 	if (accept && !v->td->pending_ve_disable)
 		return 2;
 	log_fault(v, a->gpa & ~CLO_PAGE_MASK);
 	leave_with(m, v, exit,
 		   (struct clo_tdx_exit){ .reason = EXIT_EPT_VIOLATION,
-					  .qualification = a->write ? 2 : 1,
+					  .qualification = (a->write ? EPT_WRITE : EPT_READ) |
+							   EPT_ALLOWED(c->raw),
 					  .extended = kind,
 					  .gpa = a->gpa & ~CLO_PAGE_MASK });
 	return 1;
@@ -306,13 +328,12 @@ static int do_access(struct clo_tdx *m, struct tdx_vcpu *v, const struct clo_tdx
 	uint8_t *at;
 
 	v->rip = a->rip;
-	if (v->rip != v->rip_at_entry)
-		forget_faults(v);
 	if (a->gpa & SHARED_BIT) {
+		forget_if_moved(v);
 		/* The host's own table, which is not here, would serve it. */
 		leave_with(m, v, exit,
 			   (struct clo_tdx_exit){ .reason = EXIT_EPT_VIOLATION,
-						  .qualification = a->write ? 2 : 1,
+						  .qualification = a->write ? EPT_WRITE : EPT_READ,
 						  .gpa = a->gpa & ~CLO_PAGE_MASK });
 		return 1;
 	}

@@ -87,3 +87,91 @@ TEST(registers_of_a_zero_step_exit)
 	CHECK(p.regs.r9 == 0 && p.regs.r10 == 0 && p.regs.r11 == 0);
 	t_close(&p);
 }
+
+/* What is not done comes again: an exit leaves the guest its registers. */
+TEST(a_tdcall_that_exits_keeps_its_registers)
+{
+	static const uint32_t leaves[] = { CLO_TDG_MEM_PAGE_ACCEPT, CLO_TDG_MEM_PAGE_ATTR_RD,
+					   CLO_TDG_MEM_PAGE_ATTR_WR };
+	struct platform p;
+
+	t_open(&p, TDX_OP_RUNNABLE, SMALL);
+	t_entry(&p, T_GPA, T_4K, TDX_BLOCKED, true);
+	for (size_t i = 0; i < CLO_ARRAY_SIZE(leaves); i++) {
+		CHECK_EQ(t_enter(&p), 0);
+		CHECK_EQ(t_tdcall(&p, leaves[i], T_GPA), 1);
+		CHECK_EQ(p.exit.reason, 48);
+		CHECK_EQ(p.exit.gpa, T_GPA);
+		/* The two that would write say so. */
+		CHECK_EQ(p.exit.qualification, leaves[i] == CLO_TDG_MEM_PAGE_ATTR_RD ? 0 : 2);
+		CHECK(p.regs.rax == leaves[i] && p.regs.rcx == T_GPA);
+	}
+	t_close(&p);
+}
+
+/* Bits 5:3 of the qualification are what the entry allows. */
+TEST(qualification_of_a_blocked_write)
+{
+	struct platform p;
+	uint8_t v = 1;
+
+	t_open(&p, TDX_OP_RUNNABLE, SMALL);
+	t_entry(&p, T_GPA, T_4K, TDX_BLOCKEDW, true);
+	CHECK_EQ(t_enter(&p), 0);
+	CHECK_EQ(t_touch(&p, T_GPA, true, &v, 0), 1);
+	CHECK_EQ(p.exit.qualification, 2 | 5 << 3);
+	CHECK_EQ(t_enter(&p), 0);
+	CHECK_EQ(t_tdcall(&p, CLO_TDG_MEM_PAGE_ATTR_WR, T_GPA), 1);
+	CHECK_EQ(p.exit.qualification, 2 | 5 << 3);
+	CHECK_EQ(t_enter(&p), 0);
+	CHECK_EQ(t_touch(&p, T_GPA + CLO_PAGE_SIZE, false, &v, 0), 1);
+	CHECK_EQ(p.exit.qualification, 1);
+	t_close(&p);
+}
+
+/* ATTR.RD takes any address of the page, ATTR.WR looks at VM after VM. */
+TEST(operands_of_attributes)
+{
+	struct platform p;
+
+	t_open(&p, TDX_OP_RUNNABLE, SMALL);
+	t_entry(&p, T_GPA, T_4K, TDX_MAPPED, true);
+	CHECK_EQ(t_enter(&p), 0);
+	CHECK_EQ(t_tdcall(&p, CLO_TDG_MEM_PAGE_ATTR_RD, T_GPA | 0xabc), 0);
+	CHECK(p.regs.rax == 0 && p.regs.rcx == T_GPA);
+	CHECK_EQ(t_tdcall(&p, CLO_TDG_MEM_PAGE_ATTR_RD, T_GPA | 1ULL << 47), 0);
+	CHECK_EQ(p.regs.rax, ST(OPERAND_INVALID) | O_RCX);
+	CHECK_EQ(t_tdcall(&p, CLO_TDG_MEM_PAGE_ATTR_RD, T_GPA | 1ULL << 52), 0);
+	CHECK_EQ(p.regs.rax, ST(OPERAND_INVALID) | O_RCX);
+	for (unsigned vm = 0; vm < 4; vm++) {
+		p.regs = (struct clo_tdx_regs){ .rax = CLO_TDG_MEM_PAGE_ATTR_WR,
+						.rcx = T_GPA,
+						.rdx = 1ULL << 16 * vm,
+						.r8 = 1ULL << 32 };
+		CHECK_EQ(clo_tdx_tdcall(p.m, p.td.tdvpr, &p.regs, &p.exit), 0);
+		CHECK_EQ(p.regs.rax, ST(OPERAND_INVALID) | (vm > 2 ? O_R8 : O_RDX));
+	}
+	t_leave(&p);
+	t_close(&p);
+}
+
+/*
+ * The module sees the instruction pointer when the guest comes out: a loop that went on inside and
+ * faults at the same instruction again is at one place for it.
+ */
+TEST(zero_step_sees_exits_only)
+{
+	struct platform p;
+	uint8_t v;
+
+	t_open(&p, TDX_OP_RUNNABLE, SMALL);
+	t_entry(&p, 0, T_4K, TDX_MAPPED, true);
+	for (unsigned i = 0; i < 7; i++) {
+		CHECK_EQ(t_enter(&p), 0);
+		CHECK_EQ(t_touch(&p, 0, false, &v, 0x200), 0);
+		CHECK_EQ(t_touch(&p, T_GPA, false, &v, 0x100), 1);
+	}
+	CHECK_EQ(t_enter(&p), 48);
+	CHECK_EQ(p.regs.r8, T_GPA);
+	t_close(&p);
+}
