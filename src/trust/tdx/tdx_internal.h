@@ -12,10 +12,18 @@
 #define TDX_PA_BITS 46
 /* TDX_HKIDS: of TDs, 1 to TDX_HKIDS - 1. */
 #define TDX_HKIDS 64U
-/* TDCS pages, the root of the S-EPT among them; TDVPS pages of a vCPU without L2 guests. */
-#define TDX_TDCS_PAGES  4U
+/*
+ * TDCS pages, the root of the S-EPT among them; TDVPS pages of a vCPU. L2 guests would have the
+ * ones up to the maximum, which may be there without them.
+ */
+#define TDX_TDCS_PAGES  6U
+#define TDX_TDCS_MAX    9U
 #define TDX_TDVPS_PAGES 6U
-#define TDX_ROOT_PAGE   2U
+#define TDX_TDVPS_MAX   15U
+#define TDX_ROOT_PAGE   3U
+
+/* No page, where a leaf takes one that may be missing. */
+#define TDX_NULL_PA (~0ULL)
 
 /* Operand ids. */
 enum tdx_operand {
@@ -30,6 +38,7 @@ enum tdx_operand {
 	TDX_O_TD_EPOCH = 169,
 	TDX_O_OP_STATE = 172,
 	TDX_O_KOT = 186,
+	TDX_O_WBCACHE = 188,
 };
 static inline uint64_t tdx_status(uint32_t code, uint64_t operand)
 {
@@ -86,8 +95,8 @@ struct tdx_td {
 	enum tdx_life life;
 	bool fatal;
 	uint32_t tdcx_count;
-	uint64_t tdcx[TDX_TDCS_PAGES]; /* pfns */
-	struct clo_a64 children;       /* CHLDCNT: 4K frames that it owns, without the TDR */
+	uint64_t tdcx[TDX_TDCS_MAX]; /* pfns */
+	struct clo_a64 children;     /* CHLDCNT: 4K frames that it owns, without the TDR */
 	/* TDCS */
 	struct tdx_lock op_lock, tree, epoch_lock;
 	struct clo_a32 op;
@@ -128,7 +137,7 @@ struct clo_tdx {
 	size_t memory_bytes;
 	struct tdx_pamt *pamt[3];
 	size_t pamt_bytes[3];
-	struct tdx_lock kot_lock;
+	struct tdx_lock kot_lock, wb_lock;
 	uint8_t hkid[TDX_HKIDS]; /* enum tdx_hkid, under kot_lock */
 	bool wb_needed[TDX_HKIDS];
 	struct clo_a32 interrupt; /* looks until one is pending, plus 1; 0: none comes */

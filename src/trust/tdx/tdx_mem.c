@@ -9,18 +9,21 @@
 
 uint64_t tdx_sept_add(struct tdx_call *c)
 {
-	bool allow_existing = c->in.rdx & 1;
-	uint64_t status, pfn = c->in.r8 >> CLO_PAGE_SHIFT;
+	bool allow_existing = c->in.rdx & 1, none = c->in.r8 == TDX_NULL_PA;
+	/* Bit 63: an earlier call has not used the page. */
+	uint64_t status, hpa = c->in.r8 & ~(1ULL << 63), pfn = hpa >> CLO_PAGE_SHIFT;
 
 	if (c->in.rdx & (CLO_PAGE_MASK & ~1ULL) || c->in.rdx >> 52)
 		return tdx_status(CLO_TDX_OPERAND_INVALID, TDX_RDX);
 	c->in.rdx &= ~1ULL;
 	if ((status = tdx_call_entry(c)))
 		return status;
+	if (none)
+		return tdx_status(CLO_TDX_OPERAND_INVALID, TDX_R8);
 	if (tdx_entry_state(c->raw) != TDX_FREE)
 		return allow_existing ? 0
 				      : tdx_refuse(c, CLO_TDX_EPT_ENTRY_STATE_INCORRECT, c->level);
-	status = tdx_pamt_get(c->m, c->in.r8, TDX_EX, TDX_PT_NDA, TDX_R8, &c->page);
+	status = tdx_pamt_get(c->m, hpa, TDX_EX, TDX_PT_NDA, TDX_R8, &c->page);
 	if (status)
 		return status;
 	tdx_sept_fill(c->m, pfn, tdx_entry_init(), 0);
@@ -56,8 +59,18 @@ uint64_t tdx_sept_remove(struct tdx_call *c)
 
 uint64_t tdx_sept_rd(struct tdx_call *c)
 {
-	uint64_t status = tdx_call_entry(c);
+	/* Attributes of L2 guests are for the debugger of a debuggable TD, which none is. */
+	bool attributes = c->in.rdx & 1;
+	uint64_t status;
 
+	c->in.rdx &= ~1ULL;
+	if (attributes) {
+		if ((status = tdx_call_td(c, c->in.rdx, TDX_RDX)) ||
+		    (status = tdx_call_op_state(c)))
+			return status;
+		return tdx_status(CLO_TDX_OPERAND_INVALID, TDX_RDX);
+	}
+	status = tdx_call_entry(c);
 	if (!status)
 		tdx_entry_show(c->regs, c->raw, c->level);
 	return status;

@@ -90,8 +90,12 @@ static void split_pages(struct tdx_call *c, uint64_t pfn)
 
 uint64_t tdx_page_demote(struct tdx_call *c)
 {
-	uint64_t pfn, table, child, status = tdx_call_entry(c);
+	uint64_t pfn, table, child, status, rdx = c->in.rdx;
 
+	/* Bit 0, L2_SEPT_ADD_MODE, is about pages for L2 guests. */
+	c->in.rdx &= ~1ULL;
+	status = tdx_call_entry(c);
+	c->in.rdx = rdx;
 	if (status)
 		return status;
 	pfn = tdx_entry_pfn(c->raw, c->level);
@@ -116,6 +120,8 @@ uint64_t tdx_page_demote(struct tdx_call *c)
 	split_pages(c, pfn);
 	tdx_publish(c, tdx_entry_table(table));
 	clo_a64_add(&c->td->children, 1);
-	tdx_pamt_assign(c->page.entry, TDX_PT_EPT, c->td->tdr);
+	/* Not as SEPT.ADD: what the page has as its epoch stays. */
+	clo_a64_set(&c->page.entry->owner, c->td->tdr);
+	clo_a32_set(&c->page.entry->pt, TDX_PT_EPT);
 	return 0;
 }

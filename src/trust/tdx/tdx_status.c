@@ -81,6 +81,7 @@ static const struct {
 	{ 169, "TD_EPOCH" },
 	{ 172, "OP_STATE" },
 	{ 186, "KOT" },
+	{ 188, "WBCACHE" },
 };
 
 /* Codes whose low bits are an operand; those of others are a level, or nothing. */

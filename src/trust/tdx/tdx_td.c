@@ -67,11 +67,14 @@ uint64_t tdx_mng_addcx(struct tdx_call *c)
 	if (c->td->life != TDX_KEYS_CONFIGURED)
 		return tdx_status(CLO_TDX_TD_KEYS_NOT_CONFIGURED, 0);
 	n = c->td->tdcx_count;
-	if (n >= TDX_TDCS_PAGES)
+	if (n >= TDX_TDCS_MAX)
 		return tdx_status(CLO_TDX_TDCX_NUM_INCORRECT, 0);
 	status = tdx_pamt_get(c->m, c->in.rcx, TDX_EX, TDX_PT_NDA, TDX_RCX, &c->page);
 	if (status)
 		return status;
+	/* OP_STATE is in these pages, and there once they are all. */
+	if (n >= TDX_TDCS_PAGES && !(c->leaf->ops >> tdx_op_state(c->td) & 1))
+		return tdx_status(CLO_TDX_OP_STATE_INCORRECT, 0);
 	if (n == TDX_ROOT_PAGE)
 		tdx_sept_fill(c->m, c->page.pfn, tdx_entry_init(), 0);
 	c->td->tdcx[n] = c->page.pfn;
@@ -88,6 +91,8 @@ uint64_t tdx_mng_init(struct tdx_call *c)
 	const uint8_t *params;
 	uint16_t max_vcpus;
 
+	/* What is wrong with the CPUID values would be here. */
+	c->regs->rcx = 0;
 	if ((status = tdx_call_td(c, c->in.rcx, TDX_RCX)) || (status = tdx_call_op_state(c)))
 		return status;
 	if (!clo_is_aligned(c->in.rdx, 1024) || !tdx_is_shared(c->m, c->in.rdx >> CLO_PAGE_SHIFT))
@@ -171,16 +176,22 @@ uint64_t tdx_phymem_cache_wb(struct tdx_call *c)
 
 	if (c->in.rcx > 1)
 		return tdx_status(CLO_TDX_OPERAND_INVALID, TDX_RCX);
-	if (c->in.rcx == 1)
-		return tdx_status(CLO_TDX_WBCACHE_RESUME_ERROR, 0);
-	if (!tdx_lock_try(&c->m->kot_lock, TDX_EX, false))
+	if (!tdx_lock_try(&c->m->wb_lock, TDX_EX, false))
+		return tdx_status(CLO_TDX_OPERAND_BUSY, TDX_O_WBCACHE);
+	if (!tdx_lock_try(&c->m->kot_lock, TDX_SH, false)) {
+		tdx_lock_drop(&c->m->wb_lock, TDX_EX);
 		return tdx_status(CLO_TDX_OPERAND_BUSY, TDX_O_KOT);
-	for (unsigned i = 1; i < TDX_HKIDS; i++) {
+	}
+	if (c->in.rcx == 1)
+		status = tdx_status(CLO_TDX_WBCACHE_RESUME_ERROR, 0);
+	/* The only other use is with the table of keys alone. */
+	for (unsigned i = 1; c->in.rcx == 0 && i < TDX_HKIDS; i++) {
 		if (c->m->hkid[i] == TDX_HKID_FLUSHED)
 			status = 0;
 		c->m->wb_needed[i] = false;
 	}
-	tdx_lock_drop(&c->m->kot_lock, TDX_EX);
+	tdx_lock_drop(&c->m->kot_lock, TDX_SH);
+	tdx_lock_drop(&c->m->wb_lock, TDX_EX);
 	return status;
 }
 

@@ -45,7 +45,7 @@ uint64_t tdx_vp_addcx(struct tdx_call *c)
 		return status;
 	if (c->vcpu->ready)
 		return tdx_status(CLO_TDX_VCPU_STATE_INCORRECT, 0);
-	if (c->vcpu->pages >= TDX_TDVPS_PAGES)
+	if (c->vcpu->pages >= TDX_TDVPS_MAX)
 		return tdx_status(CLO_TDX_TDCX_NUM_INCORRECT, 0);
 	status = tdx_pamt_get(c->m, c->in.rcx, TDX_EX, TDX_PT_NDA, TDX_RCX, &c->page);
 	if (status)

@@ -38,15 +38,19 @@ static void create(struct platform *q)
 	CHECK_EQ(t_call(&p, CLO_TDH_MNG_ADDCX, 0x11000, tdr, 0), ST(TD_KEYS_NOT_CONFIGURED));
 	CHECK_EQ(t_call(&p, CLO_TDH_MNG_KEY_CONFIG, tdr, 0, 0), 0);
 	CHECK_EQ(t_call(&p, CLO_TDH_MNG_KEY_CONFIG, tdr, 0, 0), ST(LIFECYCLE_STATE_INCORRECT));
-	CHECK_EQ(t_call(&p, CLO_TDH_MEM_TRACK, tdr, 0, 0), ST(TDCS_NOT_ALLOCATED));
-	for (uint64_t i = 0; i < TDX_TDCS_PAGES; i++)
+	for (uint64_t i = 0; i < TDX_TDCS_MAX - 1; i++) {
+		uint64_t status = i < 6 ? ST(TDCS_NOT_ALLOCATED) : ST(OP_STATE_INCORRECT);
+
+		CHECK_EQ(t_call(&p, CLO_TDH_MEM_TRACK, tdr, 0, 0), status);
 		CHECK_EQ(t_call(&p, CLO_TDH_MNG_ADDCX, 0x11000 + i * 0x1000, tdr, 0), 0);
-	CHECK_EQ(t_call(&p, CLO_TDH_MNG_ADDCX, 0x18000, tdr, 0), ST(TDCX_NUM_INCORRECT));
+	}
 	CHECK_EQ(t_call(&p, CLO_TDH_VP_CREATE, tdvpr, tdr, 0), ST(OP_STATE_INCORRECT));
 	CHECK_EQ(t_call(&p, CLO_TDH_MNG_INIT, tdr, params + 8, 0), ST(OPERAND_INVALID) | O_RDX);
 	CHECK_EQ(t_call(&p, CLO_TDH_MNG_INIT, tdr, params, 0), ST(OPERAND_INVALID) | 68);
 	CHECK_OK(clo_tdx_memory(p.m, params + 16, &max_vcpus, 2, 1));
 	CHECK_EQ(t_call(&p, CLO_TDH_MNG_INIT, tdr, params, 0), 0);
+	CHECK_EQ(p.regs.rcx, 0);
+	CHECK_EQ(t_call(&p, CLO_TDH_MNG_ADDCX, 0x1f000, tdr, 0), ST(OP_STATE_INCORRECT));
 	CHECK_EQ(t_call(&p, CLO_TDH_MNG_INIT, tdr, params, 0), ST(OP_STATE_INCORRECT));
 	CHECK_EQ(t_call(&p, CLO_TDH_MR_FINALIZE, tdr, 0, 0), ST(NO_VCPUS));
 }
@@ -60,9 +64,9 @@ static void run(struct platform *q)
 
 	CHECK_EQ(t_call(&p, CLO_TDH_VP_CREATE, tdvpr, tdr, 0), 0);
 	CHECK_EQ(t_call(&p, CLO_TDH_VP_INIT, tdvpr, 0, 0), ST(TDCX_NUM_INCORRECT));
-	for (uint64_t i = 1; i < TDX_TDVPS_PAGES; i++)
+	for (uint64_t i = 1; i < TDX_TDVPS_MAX; i++)
 		CHECK_EQ(t_call(&p, CLO_TDH_VP_ADDCX, tdvpr + i * 0x1000, tdvpr, 0), 0);
-	CHECK_EQ(t_call(&p, CLO_TDH_VP_ADDCX, 0x18000, tdvpr, 0), ST(TDCX_NUM_INCORRECT));
+	CHECK_EQ(t_call(&p, CLO_TDH_VP_ADDCX, 0x1f000, tdvpr, 0), ST(TDCX_NUM_INCORRECT));
 	CHECK_EQ(t_call(&p, CLO_TDH_VP_INIT, tdvpr, 0, 0), 0);
 	CHECK_EQ(t_call(&p, CLO_TDH_VP_INIT, tdvpr, 0, 0), ST(VCPU_STATE_INCORRECT));
 	p.td = (struct tdx_setup_td){ .tdr = tdr, .tdvpr = tdvpr };
@@ -96,9 +100,9 @@ static void tear_down(struct platform *q)
 	CHECK_EQ(t_call(&p, CLO_TDH_MNG_KEY_FREEID, tdr, 0, 0), 0);
 
 	CHECK_EQ(t_call(&p, CLO_TDH_PHYMEM_PAGE_RECLAIM, tdr, 0, 0), ST(TD_ASSOCIATED_PAGES_EXIST));
-	for (uint64_t i = 0; i < TDX_TDCS_PAGES; i++)
+	for (uint64_t i = 0; i < TDX_TDCS_MAX - 1; i++)
 		CHECK_EQ(t_call(&p, CLO_TDH_PHYMEM_PAGE_RECLAIM, 0x11000 + i * 0x1000, 0, 0), 0);
-	for (uint64_t i = 0; i < TDX_TDVPS_PAGES; i++) {
+	for (uint64_t i = 0; i < TDX_TDVPS_MAX; i++) {
 		CHECK_EQ(t_call(&p, CLO_TDH_PHYMEM_PAGE_RECLAIM, tdvpr + i * 0x1000, 0, 0), 0);
 		CHECK_EQ(p.regs.rdx, tdr);
 	}

@@ -175,3 +175,108 @@ TEST(zero_step_sees_exits_only)
 	CHECK_EQ(p.regs.r8, T_GPA);
 	t_close(&p);
 }
+
+/* Too many pages of a TD that is not yet initialized. */
+TEST(nine_tdcs_pages)
+{
+	struct clo_tdx_config c = { .size = sizeof(c), .mem_bytes = SMALL };
+	struct platform p = { 0 };
+
+	CHECK_OK(clo_tdx_create(&c, &p.m));
+	CHECK_EQ(t_call(&p, CLO_TDH_MNG_CREATE, 0x10000, 5, 0), 0);
+	CHECK_EQ(t_call(&p, CLO_TDH_MNG_KEY_CONFIG, 0x10000, 0, 0), 0);
+	for (uint64_t i = 0; i < 9; i++)
+		CHECK_EQ(t_call(&p, CLO_TDH_MNG_ADDCX, 0x11000 + i * 0x1000, 0x10000, 0), 0);
+	CHECK_EQ(t_call(&p, CLO_TDH_MNG_ADDCX, 0x1a000, 0x10000, 0), ST(TDCX_NUM_INCORRECT));
+	t_close(&p);
+}
+
+/* Bit 63 of the page says that an earlier call has not used it; all ones are no page. */
+TEST(flags_of_sept_add)
+{
+	uint64_t page, gpa = T_GPA;
+	struct platform p;
+
+	t_open(&p, TDX_OP_RUNNABLE, SMALL);
+	t_entry(&p, gpa, T_2M, TDX_NL_MAPPED, false);
+	gpa += 2ULL << 20;
+	page = t_page(&p, T_4K);
+	CHECK_EQ(t_mem_page(&p, CLO_TDH_MEM_SEPT_ADD, gpa, T_2M, ~0ULL),
+		 ST(OPERAND_INVALID) | O_R8);
+	CHECK_EQ(t_mem_page(&p, CLO_TDH_MEM_SEPT_ADD, gpa, T_2M, page | 1ULL << 62),
+		 ST(OPERAND_INVALID) | O_R8);
+	CHECK_EQ(t_mem_page(&p, CLO_TDH_MEM_SEPT_ADD, gpa, T_2M, page | 1ULL << 63), 0);
+	t_is(&p, gpa, T_2M, TDX_NL_MAPPED);
+	/* With ALLOW_EXISTING. */
+	p.td.tdr |= 1;
+	CHECK_EQ(t_mem_page(&p, CLO_TDH_MEM_SEPT_ADD, gpa, T_2M, t_page(&p, T_4K)), 0);
+	CHECK_EQ(t_mem_page(&p, CLO_TDH_MEM_SEPT_ADD, gpa, T_2M, ~0ULL),
+		 ST(OPERAND_INVALID) | O_R8);
+	t_close(&p);
+}
+
+/* Bit 0 beside the TDR: attributes of L2 guests, their pages. */
+TEST(flags_of_sept_rd_and_demote)
+{
+	struct platform p;
+	uint64_t table;
+
+	t_open(&p, TDX_OP_RUNNABLE, LARGE);
+	t_entry(&p, T_GPA, T_2M, TDX_BLOCKED, true);
+	p.td.tdr |= 1;
+	CHECK_EQ(t_mem(&p, CLO_TDH_MEM_SEPT_RD, T_GPA, T_2M), ST(OPERAND_INVALID) | O_RDX);
+	p.td.tdr |= 2;
+	CHECK_EQ(t_mem_page(&p, CLO_TDH_MEM_PAGE_DEMOTE, T_GPA, T_2M, t_page(&p, T_4K)),
+		 ST(OPERAND_INVALID) | O_RDX);
+	p.td.tdr -= 2;
+	/* Interrupted, the registers come back as they were. */
+	table = t_page(&p, T_4K);
+	clo_tdx_set_interrupt(p.m, 1);
+	CHECK_EQ(t_mem_page(&p, CLO_TDH_MEM_PAGE_DEMOTE, T_GPA, T_2M, table),
+		 ST(INTERRUPTED_RESTARTABLE));
+	CHECK(p.regs.rcx == (T_GPA | T_2M) && p.regs.rdx == p.td.tdr);
+	clo_tdx_set_interrupt(p.m, 0);
+	CHECK_EQ(t_mem_page(&p, CLO_TDH_MEM_PAGE_DEMOTE, T_GPA, T_2M, table), 0);
+	t_close(&p);
+}
+
+/* DEMOTE leaves its new table the epoch that the page was last blocked in; SEPT.ADD does not. */
+TEST(epoch_of_a_new_table)
+{
+	uint64_t page, gpa = T_GPA + (2ULL << 20);
+	struct platform p;
+
+	t_open(&p, TDX_OP_RUNNABLE, LARGE);
+	t_entry(&p, T_GPA, T_2M, TDX_BLOCKED, true);
+	t_entry(&p, gpa, T_2M, TDX_FREE, false);
+	page = t_page(&p, T_4K);
+	CHECK_EQ(t_mem_page(&p, CLO_TDH_MEM_SEPT_ADD, gpa, T_2M, page), 0);
+	CHECK_EQ(t_mem(&p, CLO_TDH_MEM_RANGE_BLOCK, gpa, T_2M), 0);
+	CHECK_EQ(t_call(&p, CLO_TDH_MEM_TRACK, p.td.tdr, 0, 0), 0);
+	CHECK_EQ(t_mem(&p, CLO_TDH_MEM_SEPT_REMOVE, gpa, T_2M), 0);
+	CHECK_EQ(t_mem_page(&p, CLO_TDH_MEM_PAGE_DEMOTE, T_GPA, T_2M, page), 0);
+	CHECK_EQ(t_call(&p, CLO_TDH_PHYMEM_PAGE_RDMD, page, 0, 0), 0);
+	CHECK(p.regs.rcx == TDX_PT_EPT && p.regs.r9 == 1);
+	CHECK_EQ(t_call(&p, CLO_TDH_PHYMEM_PAGE_RDMD, p.td.tdvpr, 0, 0), 0);
+	CHECK_EQ(p.regs.r9, 0);
+	t_close(&p);
+}
+
+/* CACHE.WB has a lock of the package's, and shares the table of keys. */
+TEST(locks_of_cache_wb)
+{
+	struct platform p;
+
+	t_open(&p, TDX_OP_RUNNABLE, SMALL);
+	CHECK(tdx_lock_try(&p.m->kot_lock, TDX_SH, false));
+	CHECK_EQ(t_call(&p, CLO_TDH_PHYMEM_CACHE_WB, 0, 0, 0), ST(NO_HKID_READY_TO_WBCACHE));
+	tdx_lock_drop(&p.m->kot_lock, TDX_SH);
+	CHECK(tdx_lock_try(&p.m->kot_lock, TDX_EX, false));
+	CHECK_EQ(t_call(&p, CLO_TDH_PHYMEM_CACHE_WB, 1, 0, 0), ST(OPERAND_BUSY) | 186);
+	CHECK(tdx_lock_try(&p.m->wb_lock, TDX_EX, false));
+	CHECK_EQ(t_call(&p, CLO_TDH_PHYMEM_CACHE_WB, 1, 0, 0), ST(OPERAND_BUSY) | 188);
+	CHECK_STR(clo_tdx_operand_name(p.regs.rax), "WBCACHE");
+	tdx_lock_drop(&p.m->wb_lock, TDX_EX);
+	tdx_lock_drop(&p.m->kot_lock, TDX_EX);
+	t_close(&p);
+}
