@@ -67,7 +67,7 @@ uint64_t tdx_call_op_state(struct tdx_call *c)
 		return tdx_status(CLO_TDX_TD_FATAL, 0);
 	if (td->life != TDX_KEYS_CONFIGURED)
 		return tdx_status(CLO_TDX_TD_KEYS_NOT_CONFIGURED, 0);
-	if (td->tdcx_count < TDX_TDCS_PAGES)
+	if (clo_a32_get(&td->tdcx_count) < TDX_TDCS_PAGES)
 		return tdx_status(CLO_TDX_TDCS_NOT_ALLOCATED, 0);
 	if (c->leaf->op_lock) {
 		if (!tdx_lock_try(&td->op_lock, (enum tdx_mode)c->leaf->op_lock, true))
@@ -120,6 +120,19 @@ static uint64_t walk(struct tdx_call *c)
 	return 0;
 }
 
+/*
+ * Where nothing is tracked, PROMOTE takes a table away from under a call that has walked to it, and
+ * the host has its page before the call locks the entry there: then the word is the host's.
+ */
+static bool is_foreign(const struct tdx_call *c, enum tdx_state s)
+{
+	bool leaf = tdx_states[s].flags & TDX_S_LEAF;
+
+	if (s == TDX_FREE || s == TDX_REMOVED)
+		return false;
+	return tdx_entry_pfn(c->raw, c->level) + (leaf ? 1ULL << (9 * c->level) : 1) > c->m->pages;
+}
+
 uint64_t tdx_call_entry(struct tdx_call *c)
 {
 	enum tdx_state s;
@@ -129,6 +142,8 @@ uint64_t tdx_call_entry(struct tdx_call *c)
 	    (status = tdx_call_gpa(c)) || (status = walk(c)))
 		return status;
 	s = tdx_entry_state(c->raw);
+	if (is_foreign(c, s))
+		return tdx_refuse(c, CLO_TDX_OPERAND_BUSY, c->level);
 	if (tdx_leaf_next(c->leaf, s) != TDX_REFUSED)
 		return 0;
 	if (c->leaf->if_blocked && tdx_states[s].flags & TDX_S_BLOCKED)

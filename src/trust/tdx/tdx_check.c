@@ -101,7 +101,7 @@ static bool check_td(struct recount *r)
 		r->children += (pt == TDX_PT_TDCX || pt == TDX_PT_TDVPR) &&
 			       clo_a64_get(&p->owner) == r->td->tdr;
 	}
-	if (r->td->tdcx_count <= TDX_ROOT_PAGE)
+	if (clo_a32_get(&r->td->tdcx_count) <= TDX_ROOT_PAGE)
 		return true;
 	return walk(r, r->td->tdcx[TDX_ROOT_PAGE], TDX_512G, 0) && counts(r);
 }

@@ -70,9 +70,11 @@ static uint64_t open_list(struct tdx_call *c, struct clo_a64 **list)
 	if (!tdx_lock_try(&c->td->tree, TDX_SH, false))
 		return tdx_status(CLO_TDX_OPERAND_BUSY, TDX_O_SEPT_TREE);
 	c->tree_held = TDX_SH;
-	if (LIST_FORMAT(rcx) || rcx & LIST_RESERVED || LIST_FIRST(rcx) > LIST_LAST(rcx) ||
-	    !tdx_is_shared(c->m, pfn))
+	if (LIST_FORMAT(rcx) || rcx & LIST_RESERVED || LIST_FIRST(rcx) > LIST_LAST(rcx))
 		return tdx_status(CLO_TDX_OPERAND_INVALID, TDX_RCX);
+	/* It is written to: no page of the module's, then. */
+	if ((status = tdx_pamt_shared(c->m, rcx & TDX_E_HPA, TDX_RCX, &c->page)))
+		return status;
 	*list = tdx_sept_page(c->m, pfn);
 	return 0;
 }

@@ -88,13 +88,23 @@ struct tdx_pamt_hold {
 #define TDX_EPF_LIST      32U
 #define TDX_TLB           16U
 
+/*
+ * TDs and vCPUs stay until the platform goes: who has found one by its page without a lock, as a
+ * debugger does, may come when the page is reclaimed.
+ */
+struct tdx_object {
+	struct tdx_object *next;
+};
+void tdx_retire(struct clo_tdx *m, struct tdx_object *o);
+
 struct tdx_td {
+	struct tdx_object object;
 	uint64_t tdr; /* pfn */
 	/* Under the TDR's lock. */
 	uint32_t hkid;
 	enum tdx_life life;
 	bool fatal;
-	uint32_t tdcx_count;
+	struct clo_a32 tdcx_count;
 	uint64_t tdcx[TDX_TDCS_MAX]; /* pfns */
 	struct clo_a64 children;     /* CHLDCNT: 4K frames that it owns, without the TDR */
 	/* TDCS */
@@ -115,6 +125,7 @@ struct tdx_tlb {
 	uint32_t rwx;
 };
 struct tdx_vcpu {
+	struct tdx_object object;
 	struct tdx_td *td;
 	uint64_t tdvpr; /* pfn */
 	/* Under the TDVPR's lock; lp by the processor that has it. */
@@ -140,6 +151,7 @@ struct clo_tdx {
 	struct tdx_lock kot_lock, wb_lock;
 	uint8_t hkid[TDX_HKIDS]; /* enum tdx_hkid, under kot_lock */
 	bool wb_needed[TDX_HKIDS];
+	struct clo_aptr retired;  /* struct tdx_object */
 	struct clo_a32 interrupt; /* looks until one is pending, plus 1; 0: none comes */
 };
 enum tdx_hkid { TDX_HKID_FREE, TDX_HKID_USED, TDX_HKID_FLUSHED };
@@ -185,6 +197,12 @@ void tdx_pamt_drop(struct clo_tdx *m, struct tdx_pamt_hold *h);
  * Real hardware takes any address, and what comes of a private one is a machine check later.
  */
 bool tdx_is_shared(struct clo_tdx *m, uint64_t pfn);
+/*
+ * The same, and it stays so: no call makes it a TD's while it is held. OPERAND_INVALID of @operand;
+ * OPERAND_BUSY where a call has it alone, which no real module says.
+ */
+uint64_t tdx_pamt_shared(struct clo_tdx *m, uint64_t hpa, enum tdx_operand operand,
+			 struct tdx_pamt_hold *h);
 void tdx_pamt_assign(struct tdx_pamt *p, enum tdx_pt pt, uint64_t owner);
 void tdx_pamt_free(struct tdx_pamt *p);
 const char *tdx_pt_name(uint32_t pt);

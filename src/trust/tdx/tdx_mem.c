@@ -86,6 +86,8 @@ uint64_t tdx_page_add(struct tdx_call *c)
 		return status;
 	if (!clo_is_aligned(c->in.r9, CLO_PAGE_SIZE) || !tdx_is_shared(c->m, source))
 		return tdx_status(CLO_TDX_OPERAND_INVALID, TDX_R9);
+	if (source != pfn && (status = tdx_pamt_shared(c->m, c->in.r9, TDX_R9, &c->old)))
+		return status;
 	status = tdx_pamt_get(c->m, c->in.r8, TDX_EX, TDX_PT_NDA, TDX_R8, &c->page);
 	if (status)
 		return status;

@@ -130,6 +130,21 @@ bool tdx_is_shared(struct clo_tdx *m, uint64_t pfn)
 	return pfn < m->pages && clo_a32_get(&tdx_pamt_of(m, pfn, &level)->pt) == TDX_PT_NDA;
 }
 
+uint64_t tdx_pamt_shared(struct clo_tdx *m, uint64_t hpa, enum tdx_operand operand,
+			 struct tdx_pamt_hold *h)
+{
+	uint64_t status;
+
+	if (!tdx_is_shared(m, hpa >> CLO_PAGE_SHIFT))
+		return tdx_status(CLO_TDX_OPERAND_INVALID, operand);
+	status =
+		tdx_pamt_get(m, clo_align_down(hpa, CLO_PAGE_SIZE), TDX_SH, TDX_PT_NDA, operand, h);
+	/* It was, a moment ago. */
+	return status >> 32 == CLO_TDX_PAGE_METADATA_INCORRECT
+		       ? tdx_status(CLO_TDX_OPERAND_INVALID, operand)
+		       : status;
+}
+
 void tdx_pamt_assign(struct tdx_pamt *p, enum tdx_pt pt, uint64_t owner)
 {
 	clo_a64_set(&p->owner, owner);

@@ -53,6 +53,15 @@ int clo_tdx_create(const struct clo_tdx_config *config, struct clo_tdx **out)
 	return ret;
 }
 
+void tdx_retire(struct clo_tdx *m, struct tdx_object *o)
+{
+	void *first = clo_aptr_get(&m->retired);
+
+	do {
+		o->next = first;
+	} while (!clo_aptr_cas(&m->retired, &first, o));
+}
+
 /* TDs and vCPUs hang from their pages: those that were used are few, and the table is sparse. */
 static void free_objects(struct clo_tdx *m)
 {
@@ -70,6 +79,14 @@ static void free_objects(struct clo_tdx *m)
 
 void clo_tdx_destroy(struct clo_tdx *m)
 {
+	struct tdx_object *o = clo_aptr_get(&m->retired);
+
+	while (o) {
+		struct tdx_object *next = o->next;
+
+		clo_free(o);
+		o = next;
+	}
 	if (m->pamt[TDX_4K])
 		free_objects(m);
 	for (unsigned level = 0; level < CLO_ARRAY_SIZE(m->pamt); level++) {
@@ -89,11 +106,16 @@ void clo_tdx_set_interrupt(struct clo_tdx *m, uint32_t n)
 int clo_tdx_memory(struct clo_tdx *m, uint64_t hpa, void *buf, uint64_t bytes, int write)
 {
 	uint64_t pfn = hpa >> CLO_PAGE_SHIFT;
+	struct tdx_pamt_hold held = { 0 };
+	uint64_t status;
 	bool shared;
 
 	if (pfn >= m->pages || bytes > CLO_PAGE_SIZE - (hpa & CLO_PAGE_MASK))
 		return clo_fail(-EINVAL, CLO_REASON_BOUNDS, "hpa");
-	shared = tdx_is_shared(m, pfn);
+	/* A call that has the page alone does not have it for long. */
+	while ((status = tdx_pamt_shared(m, hpa, TDX_RCX, &held)) >> 32 == CLO_TDX_OPERAND_BUSY)
+		clo_relax();
+	shared = status == 0;
 	if (write && !shared)
 		return -EFAULT;
 	if (write)
@@ -102,6 +124,7 @@ int clo_tdx_memory(struct clo_tdx *m, uint64_t hpa, void *buf, uint64_t bytes, i
 		memcpy(buf, m->memory + hpa, bytes);
 	else
 		memset(buf, 0, bytes);
+	tdx_pamt_drop(m, &held);
 	return 0;
 }
 
@@ -129,8 +152,9 @@ struct tdx_td *tdx_td_at(struct clo_tdx *m, uint64_t tdr)
 	if (!clo_is_aligned(tdr, CLO_PAGE_SIZE) || pfn >= m->pages ||
 	    clo_a32_get(&tdx_pamt_at(m, pfn, TDX_4K)->pt) != TDX_PT_TDR)
 		return NULL;
+	/* None: it is reclaimed meanwhile. */
 	td = clo_aptr_get(&tdx_pamt_at(m, pfn, TDX_4K)->object);
-	return td->tdcx_count > TDX_ROOT_PAGE ? td : NULL;
+	return td && clo_a32_get(&td->tdcx_count) > TDX_ROOT_PAGE ? td : NULL;
 }
 
 int clo_tdx_look_entry(struct clo_tdx *m, uint64_t tdr, uint64_t gpa, uint32_t level,

@@ -99,9 +99,9 @@ void tdx_sept_fill(struct clo_tdx *m, uint64_t pfn, uint64_t first, uint64_t ste
 {
 	struct clo_a64 *e = tdx_sept_page(m, pfn);
 
-	/* Nobody can reach the page yet. */
+	/* Nobody can reach the page yet; a debugger that was there before may look at it. */
 	for (unsigned i = 0; i < 512; i++)
-		clo_a64_init(&e[i], first + i * step);
+		clo_a64_set_relaxed(&e[i], first + i * step);
 }
 
 struct clo_a64 *tdx_sept_walk(struct clo_tdx *m, struct tdx_td *td, uint64_t gpa, unsigned *level,
@@ -119,6 +119,9 @@ struct clo_a64 *tdx_sept_walk(struct clo_tdx *m, struct tdx_td *td, uint64_t gpa
 		    tdx_states[tdx_entry_state(*raw)].flags & TDX_S_LEAF)
 			return e;
 		pfn = tdx_entry_pfn(*raw, *level);
+		/* Another's word: the table was given back under a walk without a lock. */
+		if (pfn >= m->pages)
+			return e;
 	}
 }
 

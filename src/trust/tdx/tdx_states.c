@@ -13,7 +13,7 @@
 #define RWX 7
 
 /* clang-format off */
-const struct tdx_state_info tdx_states[TDX_STATE_COUNT] = {
+const struct tdx_state_info tdx_states[TDX_STATE_COUNT + 1] = {
 	[TDX_FREE] = { "FREE", "FRE", 0x0e, 0, 0, 0 },
 	[TDX_REMOVED] = { "REMOVED", "REM", 0x0c, 5, 0, 0 },
 	[TDX_NL_MAPPED] = { "NL_MAPPED", "NLM", 0x00, 132, RWX, TDX_S_TRACK },
@@ -40,6 +40,7 @@ const struct tdx_state_info tdx_states[TDX_STATE_COUNT] = {
 		PENDING | TDX_S_TRACK | TDX_S_ACCEPT | TDX_S_EXPORTED | TDX_S_DIRTY },
 	[TDX_PENDING_EXPORTED_DIRTY_BLOCKEDW] = { "PENDING_EXPORTED_DIRTY_BLOCKEDW", "PEDBW", 0x77,
 		20, 0, PENDING | TDX_S_TRACK | TDX_S_BLOCKEDW | TDX_S_EXPORTED | TDX_S_DIRTY },
+	[TDX_STATE_COUNT] = { "?", "?", 0x7f, 0, 0, 0 },
 };
 
 const struct tdx_op_info tdx_ops[TDX_OP_COUNT] = {

@@ -61,7 +61,8 @@ struct tdx_state_info {
 	uint8_t rwx;   /* permissions with which it is entered */
 	uint16_t flags;
 };
-extern const struct tdx_state_info tdx_states[TDX_STATE_COUNT];
+/* The last one is for words that are no entry: a page that the host has taken back meanwhile. */
+extern const struct tdx_state_info tdx_states[TDX_STATE_COUNT + 1];
 
 /* What the guest meets at an entry, by state (td_ept_violation.c). */
 const char *tdx_state_access(enum tdx_state s);
@@ -126,7 +127,7 @@ struct tdx_leaf {
 	bool entry;                 /* takes the lock of the entry */
 	uint32_t if_blocked;        /* status where a blocked entry is refused; 0: as any other */
 	bool gate;                  /* blocked and tracked, where the state and the TD ask for it */
-	uint8_t next[TDX_STATE_COUNT]; /* plus 1; 0: refused. Ask tdx_leaf_next(). */
+	uint8_t next[TDX_STATE_COUNT + 1]; /* plus 1; 0: refused. Ask tdx_leaf_next(). */
 	uint64_t (*run)(struct tdx_call *c);
 };
 extern const struct tdx_leaf tdx_leaves[];

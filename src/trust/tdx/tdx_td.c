@@ -66,7 +66,7 @@ uint64_t tdx_mng_addcx(struct tdx_call *c)
 		return tdx_status(CLO_TDX_TD_FATAL, 0);
 	if (c->td->life != TDX_KEYS_CONFIGURED)
 		return tdx_status(CLO_TDX_TD_KEYS_NOT_CONFIGURED, 0);
-	n = c->td->tdcx_count;
+	n = clo_a32_get(&c->td->tdcx_count);
 	if (n >= TDX_TDCS_MAX)
 		return tdx_status(CLO_TDX_TDCX_NUM_INCORRECT, 0);
 	status = tdx_pamt_get(c->m, c->in.rcx, TDX_EX, TDX_PT_NDA, TDX_RCX, &c->page);
@@ -78,7 +78,7 @@ uint64_t tdx_mng_addcx(struct tdx_call *c)
 	if (n == TDX_ROOT_PAGE)
 		tdx_sept_fill(c->m, c->page.pfn, tdx_entry_init(), 0);
 	c->td->tdcx[n] = c->page.pfn;
-	c->td->tdcx_count = n + 1;
+	clo_a32_set(&c->td->tdcx_count, n + 1);
 	clo_a64_add(&c->td->children, 1);
 	tdx_pamt_assign(c->page.entry, TDX_PT_TDCX, c->td->tdr);
 	return 0;
@@ -95,8 +95,10 @@ uint64_t tdx_mng_init(struct tdx_call *c)
 	c->regs->rcx = 0;
 	if ((status = tdx_call_td(c, c->in.rcx, TDX_RCX)) || (status = tdx_call_op_state(c)))
 		return status;
-	if (!clo_is_aligned(c->in.rdx, 1024) || !tdx_is_shared(c->m, c->in.rdx >> CLO_PAGE_SHIFT))
+	if (!clo_is_aligned(c->in.rdx, 1024))
 		return tdx_status(CLO_TDX_OPERAND_INVALID, TDX_RDX);
+	if ((status = tdx_pamt_shared(c->m, c->in.rdx, TDX_RDX, &c->page)))
+		return status;
 	params = c->m->memory + c->in.rdx;
 	memcpy(&attributes, params, sizeof(attributes));
 	memcpy(&max_vcpus, params + 16, sizeof(max_vcpus));
@@ -245,7 +247,8 @@ static uint64_t reclaim_tdr(struct tdx_call *c)
 	clo_aptr_set(&c->page.entry->object, NULL);
 	tdx_pamt_free(c->page.entry);
 	tdx_mrtd_free(td->mrtd);
-	clo_free(td);
+	td->mrtd = NULL;
+	tdx_retire(c->m, &td->object);
 	return 0;
 }
 
@@ -277,8 +280,10 @@ uint64_t tdx_phymem_reclaim(struct tdx_call *c)
 	if (td->life != TDX_TEARDOWN)
 		return tdx_status(CLO_TDX_LIFECYCLE_STATE_INCORRECT, 0);
 	if (pt == TDX_PT_TDVPR) {
-		clo_free(clo_aptr_get(&c->page.entry->object));
+		struct tdx_vcpu *v = clo_aptr_get(&c->page.entry->object);
+
 		clo_aptr_set(&c->page.entry->object, NULL);
+		tdx_retire(c->m, &v->object);
 	}
 	clo_a64_sub(&td->children, 1ULL << (9 * c->page.level));
 	tdx_pamt_free(c->page.entry);
