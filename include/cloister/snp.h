@@ -178,9 +178,9 @@ CLO_API int clo_snp_look(struct clo_snp *m, uint64_t spa, struct clo_snp_entry *
 #define CLO_SNP_PSC_INVALID_ENTRY  (1ULL << 32 | 2)
 struct clo_snp_psc {
 	uint64_t gpa;
-	uint64_t npages; /* of 4K; 0: the whole request is done */
-	uint32_t op;     /* CLO_SNP_PSC_PRIVATE or _SHARED */
-	uint32_t page_2m;
+	uint64_t npages;  /* of 4K; 0: the whole request is done */
+	uint32_t op;      /* CLO_SNP_PSC_PRIVATE or _SHARED */
+	uint32_t page_2m; /* of the entry: what is left of a 2M one that was begun is 4K pages */
 };
 /* False: *answer (0x015, an error in 63:32) goes to the guest as it is. */
 CLO_API int clo_snp_psc_msr(uint64_t ghcb, struct clo_snp_psc *out, uint64_t *answer);

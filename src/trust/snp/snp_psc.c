@@ -64,8 +64,7 @@ static bool rest_of(uint64_t e, struct clo_snp_psc *out)
 		.gpa = (ENTRY_GFN(e) + cur) << CLO_PAGE_SHIFT,
 		.npages = n - cur,
 		.op = ENTRY_OP(e),
-		/* What was begun goes on in pieces. */
-		.page_2m = ENTRY_2M(e) && cur == 0,
+		.page_2m = ENTRY_2M(e),
 	};
 	return true;
 }
@@ -83,14 +82,20 @@ static void finish(void *buf, unsigned i)
 	set_current(buf, i + 1);
 }
 
-/* Entries behind @i that go on where @out ends, and are of its kind. */
-static void join(void *buf, unsigned i, unsigned end, struct clo_snp_psc *out)
+/*
+ * Entries behind @first, the @i-th, that go on where @out ends, and are of its kind. What was begun
+ * goes on in 4K. Where it ends is counted from the begin of its entry, as in Linux: 4K that are
+ * next to it are not taken along, and ones within it can be.
+ */
+static void join(void *buf, uint64_t first, unsigned i, unsigned end, struct clo_snp_psc *out)
 {
+	bool huge = ENTRY_2M(first) && ENTRY_CUR(first) == 0;
+
 	while (++i <= end) {
 		uint64_t e = read_once(entry_at(buf, i));
 
-		if (ENTRY_OP(e) != out->op || ENTRY_2M(e) != out->page_2m || ENTRY_CUR(e) ||
-		    ENTRY_GFN(e) != (out->gpa >> CLO_PAGE_SHIFT) + out->npages)
+		if (ENTRY_OP(e) != out->op || ENTRY_2M(e) != huge || ENTRY_CUR(e) ||
+		    ENTRY_GFN(e) != ENTRY_GFN(first) + out->npages)
 			break;
 		out->npages += pages_of(e);
 	}
@@ -102,16 +107,17 @@ uint64_t clo_snp_psc_next(void *buf, size_t bytes, struct clo_snp_psc *out)
 	unsigned i, end;
 
 	*out = (struct clo_snp_psc){ 0 };
-	if (entries == 0 || entries > CLO_SNP_PSC_ENTRIES)
+	if (bytes < 8 || entries > CLO_SNP_PSC_ENTRIES)
 		return CLO_SNP_PSC_GENERIC;
 	i = header(buf, 0);
 	end = header(buf, 1);
 	if (end >= entries)
 		return CLO_SNP_PSC_INVALID_HEADER;
 	for (; i <= end; i++) {
+		uint64_t e = read_once(entry_at(buf, i));
 		struct clo_snp_psc one;
 
-		if (!rest_of(read_once(entry_at(buf, i)), &one))
+		if (!rest_of(e, &one))
 			return CLO_SNP_PSC_INVALID_ENTRY;
 		if (one.npages == 0) {
 			set_current(buf, i + 1);
@@ -120,7 +126,7 @@ uint64_t clo_snp_psc_next(void *buf, size_t bytes, struct clo_snp_psc *out)
 			finish(buf, i);
 		} else {
 			*out = one;
-			join(buf, i, end, out);
+			join(buf, e, i, end, out);
 			return CLO_SNP_PSC_OK;
 		}
 	}

@@ -360,7 +360,7 @@ TEST(page_state_change)
 		uint32_t op, page_2m;
 	} want[] = {
 		{ 0x100, 2, CLO_SNP_PSC_PRIVATE, 0 },   { 0x103, 1, CLO_SNP_PSC_PRIVATE, 0 },
-		{ 0x104, 1, CLO_SNP_PSC_SHARED, 0 },    { 0x7f4, 12, CLO_SNP_PSC_SHARED, 0 },
+		{ 0x104, 1, CLO_SNP_PSC_SHARED, 0 },    { 0x7f4, 12, CLO_SNP_PSC_SHARED, 1 },
 		{ 0x800, 1024, CLO_SNP_PSC_SHARED, 1 },
 	};
 
@@ -373,14 +373,15 @@ TEST(page_state_change)
 	/* A part was done: the rest of its entry goes on in pieces. */
 	CHECK_EQ(buf[0] & 0xffff, 7);
 	CHECK_EQ(clo_snp_psc_next(buf, sizeof(buf), &r), CLO_SNP_PSC_OK);
-	CHECK(r.gpa == 0xa00000 + 188 * CLO_PAGE_SIZE && r.npages == 324 && !r.page_2m);
+	CHECK(r.gpa == 0xa00000 + 188 * CLO_PAGE_SIZE && r.npages == 324 && r.page_2m);
 	clo_snp_psc_done(buf, sizeof(buf), &r, r.npages);
 	CHECK_EQ(clo_snp_psc_next(buf, sizeof(buf), &r), CLO_SNP_PSC_OK);
 	CHECK_EQ(r.npages, 0);
 	CHECK_EQ(buf[0] & 0xffff, 8);
 	buf[0] = 253ULL << 16;
 	CHECK_EQ(clo_snp_psc_next(buf, sizeof(buf), &r), CLO_SNP_PSC_INVALID_HEADER);
-	CHECK_EQ(clo_snp_psc_next(buf, 8, &r), CLO_SNP_PSC_GENERIC);
+	CHECK_EQ(clo_snp_psc_next(buf, 8, &r), CLO_SNP_PSC_INVALID_HEADER);
+	CHECK_EQ(clo_snp_psc_next(buf, 7, &r), CLO_SNP_PSC_GENERIC);
 	buf[0] = 0;
 	buf[1] = psc_entry(0x100, CLO_SNP_PSC_PRIVATE, false, 2);
 	CHECK_EQ(clo_snp_psc_next(buf, sizeof(buf), &r), CLO_SNP_PSC_INVALID_ENTRY);
