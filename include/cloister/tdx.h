@@ -133,7 +133,9 @@ struct clo_tdx_regs {
  * Not as the real one: versions above 0 are OPERAND_INVALID of RAX; HPAs beyond mem_bytes are
  * OPERAND_ADDR_RANGE_ERROR, or OPERAND_INVALID where shared memory is asked for, and so is a page
  * there that is a TD's or the module's; no memory for the module's own is OPERAND_BUSY of RCX;
- * there is one package, and no cache.
+ * there is one package, and no cache; a page that is read or written as shared memory (a list,
+ * TD_PARAMS, a source) is held shared meanwhile, and OPERAND_BUSY of its operand where a call has
+ * it alone.
  */
 CLO_API uint64_t clo_tdx_seamcall(struct clo_tdx *m, uint32_t lp, struct clo_tdx_regs *regs);
 
@@ -147,6 +149,7 @@ CLO_API uint64_t clo_tdx_seamcall(struct clo_tdx *m, uint32_t lp, struct clo_tdx
 struct clo_tdx_exit {
 	uint32_t size;   /* sizeof(struct clo_tdx_exit) */
 	uint32_t reason; /* VMX basic exit reason; 48: EPT violation */
+	/* Of an EPT violation: 1 read, 2 write; bits 5:3 what the entry allows, R, W, X. */
 	uint64_t qualification;
 	/* 63:32 of an ACCEPT: wanted level 2:0, level 5:3 and state 13:6 of the entry, leaf 14. */
 	uint64_t extended;
@@ -169,9 +172,9 @@ struct clo_tdx_access {
 CLO_API int clo_tdx_access(struct clo_tdx *m, uint64_t tdvpr, const struct clo_tdx_access *access,
 			   void *buf, struct clo_tdx_exit *exit) CLO_CHECKED;
 /*
- * TDCALL. 0: RAX is the status. 1: TD exit, see *exit; the vCPU is out, and where the reason is
- * INTERRUPT executes the same TDCALL again when it is back (registers are as before).
- * -EINVAL: no vCPU that is inside; size. -E2BIG: size.
+ * TDCALL. 0: RAX is the status. 1: TD exit, see *exit; the vCPU is out, registers are as before,
+ * and it executes the same TDCALL again when it is back. -EINVAL: no vCPU that is inside; size.
+ * -E2BIG: size.
  */
 CLO_API int clo_tdx_tdcall(struct clo_tdx *m, uint64_t tdvpr, struct clo_tdx_regs *regs,
 			   struct clo_tdx_exit *exit) CLO_CHECKED;

@@ -117,7 +117,7 @@ def test_seamcall():
     done = check_status(seamcall(CALLS), 0)
     check_says(done.out, "  RAX 0000000000000000 SUCCESS\n", "BLOCKED ---", "was MAPPED rwx",
                "REG of a", "  RAX 8000020000000092 OPERAND_BUSY SEPT_TREE\n",
-               "exit EPT_VIOLATION qualification 0x0 extended 0x1 (ACCEPT) gpa 0x5000",
+               "exit EPT_VIOLATION qualification 0x2 extended 0x1 (ACCEPT) gpa 0x5000",
                "all holds")
 
 

@@ -52,8 +52,8 @@ uint64_t tdx_call_vp(struct tdx_call *c, uint64_t hpa, enum tdx_operand operand,
 	if (status)
 		return status;
 	c->vcpu = clo_aptr_get(&c->vp.entry->object);
-	status = tdx_pamt_lock(c->m, clo_a64_get(&c->vp.entry->owner), TDX_4K, TDX_SH, TDX_O_TDR,
-			       &c->tdr);
+	status = tdx_pamt_lock(c->m, clo_a64_get(&c->vp.entry->owner), TDX_4K,
+			       (enum tdx_mode)c->leaf->tdr, TDX_O_TDR, &c->tdr);
 	if (!status)
 		c->td = clo_aptr_get(&c->tdr.entry->object);
 	return status;
