@@ -75,7 +75,12 @@ uint64_t tdx_entry_clean(uint64_t raw, unsigned level)
 
 uint64_t tdx_entry_pfn(uint64_t raw, unsigned level)
 {
-	return (tdx_entry_clean(raw, level) & TDX_E_HPA) >> CLO_PAGE_SHIFT;
+	uint64_t pfn = (raw & TDX_E_HPA) >> CLO_PAGE_SHIFT;
+
+	/* Of a leaf the bits below its size are no address. */
+	if (tdx_states[tdx_entry_state(raw)].flags & TDX_S_LEAF)
+		pfn = clo_align_down(pfn, 1ULL << (9 * level));
+	return pfn;
 }
 
 void tdx_entry_show(struct clo_tdx_regs *regs, uint64_t raw, unsigned level)

@@ -72,7 +72,9 @@ uint64_t tdx_page_promote(struct tdx_call *c)
 		return status;
 	}
 	merge_pages(c, pfn, c->page.entry);
-	tdx_publish(c, tdx_entry_clean(clo_a64_get(&table[0]), c->level - 1) & ~TDX_E_LOCK);
+	/* As it is: what was accepted of the first one stays in the word, and says nothing there.
+	 */
+	tdx_publish(c, clo_a64_get(&table[0]) & ~TDX_E_LOCK);
 	clo_a64_sub(&c->td->children, 1);
 	tdx_pamt_free(c->old.entry);
 	c->regs->rcx = table_pfn << CLO_PAGE_SHIFT;

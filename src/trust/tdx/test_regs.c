@@ -280,3 +280,35 @@ TEST(locks_of_cache_wb)
 	tdx_lock_drop(&p.m->kot_lock, TDX_EX);
 	t_close(&p);
 }
+
+/* 2M pages of which the first was accepted in part: their 1G page has the count in its word. */
+TEST(promote_keeps_what_was_counted)
+{
+	uint64_t size = 2ULL << 20, large = 1ULL << 30;
+	struct platform p;
+
+	t_open(&p, TDX_OP_RUNNABLE, 2 * large);
+	t_entry(&p, T_GPA, T_2M, TDX_FREE, false);
+	for (uint64_t i = 0; i < 512; i++)
+		CHECK_EQ(t_mem_page(&p, CLO_TDH_MEM_PAGE_AUG, T_GPA + i * size, T_2M,
+				    large + i * size),
+			 0);
+	CHECK_EQ(t_enter(&p), 0);
+	clo_tdx_set_interrupt(p.m, 3);
+	CHECK_EQ(t_tdcall(&p, CLO_TDG_MEM_PAGE_ACCEPT, T_GPA | T_2M), 1);
+	CHECK_EQ(p.exit.reason, CLO_TDX_EXIT_INTERRUPT);
+	clo_tdx_set_interrupt(p.m, 0);
+	CHECK_EQ(t_mem(&p, CLO_TDH_MEM_RANGE_BLOCK, T_GPA, 2), 0);
+	CHECK_EQ(t_call(&p, CLO_TDH_MEM_TRACK, p.td.tdr, 0, 0), 0);
+	CHECK_EQ(t_mem(&p, CLO_TDH_MEM_PAGE_PROMOTE, T_GPA, 2), 0);
+	CHECK_EQ(t_mem(&p, CLO_TDH_MEM_SEPT_RD, T_GPA, 2), 0);
+	CHECK_EQ(p.regs.rcx & TDX_E_HPA, large | 3 << 12);
+	CHECK_EQ(t_mem(&p, CLO_TDH_MEM_RANGE_BLOCK, T_GPA, 2), 0);
+	CHECK_EQ(t_call(&p, CLO_TDH_MEM_TRACK, p.td.tdr, 0, 0), 0);
+	t_check(&p);
+	/* The pages that it is split into begin anew. */
+	CHECK_EQ(t_mem_page(&p, CLO_TDH_MEM_PAGE_DEMOTE, T_GPA, 2, t_page(&p, T_4K)), 0);
+	CHECK_EQ(t_mem(&p, CLO_TDH_MEM_SEPT_RD, T_GPA + size, T_2M), 0);
+	CHECK_EQ(p.regs.rcx & TDX_E_HPA, large + size);
+	t_close(&p);
+}
