@@ -110,8 +110,9 @@ static void block_writes(struct tdx_call *c, enum tdx_state s)
 {
 	enum tdx_state next = (enum tdx_state)tdx_leaf_next(c->leaf, s);
 
-	tdx_publish(c, tdx_entry_state_only(c->raw & ~TDX_E_W, next));
+	/* Before who tracks can see the entry. */
 	clo_a64_set(&c->td->bw_epoch, clo_a64_get_sc(&c->td->epoch) >> 32);
+	tdx_publish(c, tdx_entry_state_only(c->raw & ~TDX_E_W, next));
 }
 
 static void allow_writes(struct tdx_call *c, enum tdx_state s)

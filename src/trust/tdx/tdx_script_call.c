@@ -248,6 +248,15 @@ static bool guest_call(struct script_line *l, struct request *q)
 	return true;
 }
 
+/* Locks of a TD that is gone are not there to be given back. */
+static void forget_locks(struct tdx_script *s, uint64_t tdr)
+{
+	for (unsigned i = s->lock_count; i-- > 0;) {
+		if (s->locks[i].tdr == tdr)
+			s->locks[i] = s->locks[--s->lock_count];
+	}
+}
+
 bool script_call(struct script_line *l, const char *name)
 {
 	struct request q = { .leaf = NULL };
@@ -281,6 +290,8 @@ bool script_call(struct script_line *l, const char *name)
 		return false;
 	if (r->regs.rax == 0 && q.leaf->number == CLO_TDH_VP_CREATE && !q.leaf->guest)
 		q.td->td.tdvpr = q.regs.rcx;
+	if (r->regs.rax == 0 && q.leaf->run == tdx_phymem_reclaim && r->regs.rcx == TDX_PT_TDR)
+		forget_locks(l->s, q.regs.rcx);
 	look(l, &q, &r->after);
 	show_pages(l, &q);
 	return true;

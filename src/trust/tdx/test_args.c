@@ -183,3 +183,37 @@ TEST(files_with_errors)
 	}
 	tdx_script_close(&s);
 }
+
+static void does(struct tdx_script *s, const char *line)
+{
+	struct tdx_script_result r;
+	struct tdx_script_error e;
+
+	CHECK_MSG(tdx_script_line(s, line, &r, &e), "%s: %s", line, e.text);
+}
+
+/* A lock of a TD that has gone is not the next one's that has its TDR page. */
+TEST(a_lock_goes_with_its_td)
+{
+	struct tdx_script_result r;
+	struct tdx_script_error e;
+	struct tdx_script s;
+	char line[60];
+
+	CHECK_OK(tdx_script_open(&s, MEM));
+	does(&s, "td a");
+	does(&s, "lock a tree shared");
+	does(&s, "TDH.VP.FLUSH a");
+	does(&s, "TDH.MNG.VPFLUSHDONE a");
+	does(&s, "TDH.PHYMEM.CACHE.WB");
+	does(&s, "TDH.MNG.KEY.FREEID a");
+	for (unsigned page = 40; page > 0; page--) {
+		snprintf(line, sizeof(line), "TDH.PHYMEM.PAGE.RECLAIM page %u", page);
+		does(&s, line);
+	}
+	does(&s, "td b");
+	CHECK(!tdx_script_line(&s, "unlock b tree shared", &r, &e));
+	CHECK(strncmp(e.text, "no `lock` statement", 19) == 0);
+	does(&s, "TDH.MEM.RANGE.BLOCK b 0 512G");
+	tdx_script_close(&s);
+}
