@@ -119,6 +119,7 @@ struct shared {
 	struct clo_gmem *g;
 	struct clo_a32 stop;
 	struct clo_a32 tries;
+	struct clo_a32 starved; /* the other one has met -ENOMEM: it is let go first */
 };
 
 static void *greedy(void *arg)
@@ -129,6 +130,8 @@ static void *greedy(void *arg)
 	while (!clo_a32_get(&s->stop)) {
 		CHECK_ERR(clo_gmem_pin(s->g, 0, 2 * LIMIT * 4096, "x", &pin, NULL), -ENOMEM);
 		clo_a32_add(&s->tries, 1);
+		while (clo_a32_get(&s->starved) && !clo_a32_get(&s->stop))
+			clo_relax();
 	}
 	return NULL;
 }
@@ -157,8 +160,11 @@ TEST_TIMEOUT(a_page_in_use_is_not_taken_back, 60)
 		while (i % 4 == 1 && t_frame(s.g, i).state != CLO_FRAME_FREE)
 			clo_relax();
 		/* The other one has all the memory now and then. */
-		while ((ret = t_get(s.g, i, false, &pfn, &order)) == -EAGAIN || ret == -ENOMEM)
+		while ((ret = t_get(s.g, i, false, &pfn, &order)) == -EAGAIN || ret == -ENOMEM) {
+			clo_a32_set(&s.starved, ret == -ENOMEM);
 			clo_relax();
+		}
+		clo_a32_set(&s.starved, 0);
 		CHECK_OK(ret);
 		t_bytes(s.g, pfn)[9] = (uint8_t)(i + 1);
 	}
