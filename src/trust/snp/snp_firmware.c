@@ -56,7 +56,6 @@ static uint64_t rewrite(enum snp_state s, uint64_t lo)
 
 	if (!i->asid)
 		out &= RMP_ASSIGNED | RMP_2M;
-	out &= ~(i->asid ? 0 : RMP_VMSA);
 	return out | (i->validated ? RMP_VALIDATED : 0) | (i->immutable ? RMP_IMMUTABLE : 0) |
 	       (i->vmsa ? RMP_VMSA : 0) | (s == SNP_METADATA ? CLO_PAGE_SIZE : 0);
 }
@@ -65,7 +64,7 @@ static uint64_t rewrite(enum snp_state s, uint64_t lo)
 static uint32_t unsmash(struct clo_snp *m, uint64_t pfn)
 {
 	struct rmp_entry *e = snp_entry(m, pfn);
-	uint64_t lo = clo_a64_get(&e->lo) & ~RMP_LOCK, perms = clo_a64_get(&e->perms);
+	uint64_t lo = snp_get(e), perms = clo_a64_get(&e->perms);
 
 	if (snp_next(SNP_OP_PAGE_UNSMASH, snp_state_of(lo)) == SNP_STATE_COUNT)
 		return CLO_SNP_FW_INVALID_PAGE_STATE;
@@ -74,8 +73,7 @@ static uint32_t unsmash(struct clo_snp *m, uint64_t pfn)
 	for (uint64_t i = 1; i < 512; i++) {
 		struct rmp_entry *other = snp_entry(m, pfn + i);
 
-		if ((clo_a64_get(&other->lo) & ~RMP_LOCK) != lo + i * CLO_PAGE_SIZE ||
-		    clo_a64_get(&other->perms) != perms)
+		if (snp_get(other) != lo + i * CLO_PAGE_SIZE || clo_a64_get(&other->perms) != perms)
 			return CLO_SNP_FW_INVALID_PAGE_STATE;
 	}
 	snp_set(e, lo | RMP_2M, perms);
@@ -88,7 +86,7 @@ static uint32_t change(struct clo_snp *m, const struct clo_snp_command *c, enum 
 		       uint64_t pfn)
 {
 	struct rmp_entry *e = snp_entry(m, pfn);
-	uint64_t lo = clo_a64_get(&e->lo) & ~RMP_LOCK;
+	uint64_t lo = snp_get(e);
 	enum snp_state next = snp_next(op, snp_state_of(lo));
 	uint32_t asid, ret = CLO_SNP_FW_SUCCESS;
 	bool sized = op == SNP_OP_LAUNCH_UPDATE || op == SNP_OP_PAGE_RECLAIM;

@@ -106,7 +106,7 @@ static bool begin(struct clo_snp *m, const struct clo_snp_access *a, bool size_2
 		out->code = CLO_SNP_FAIL_INUSE;
 		return false;
 	}
-	if ((clo_a64_get(&snp_entry(m, *first)->lo) & ~RMP_LOCK) == *lo)
+	if (snp_get(snp_entry(m, *first)) == *lo)
 		return true;
 	/* It changed between the look and the lock: as if it were in use. */
 	snp_unlock(m, *first, 1);

@@ -35,6 +35,10 @@ struct clo_snp {
 
 struct rmp_entry *snp_entry(struct clo_snp *m, uint64_t pfn);
 enum snp_state snp_state_of(uint64_t lo);
+static inline uint64_t snp_get(const struct rmp_entry *e)
+{
+	return clo_a64_get(&e->lo) & ~RMP_LOCK;
+}
 static inline uint32_t rmp_asid(uint64_t lo)
 {
 	return (uint32_t)(lo >> RMP_ASID_SHIFT) & RMP_ASID_MAX;

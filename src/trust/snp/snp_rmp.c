@@ -58,10 +58,10 @@ uint64_t snp_deciding(struct clo_snp *m, uint64_t pfn, uint64_t *lo)
 {
 	uint64_t first = clo_align_down(pfn, 512);
 
-	*lo = clo_a64_get(&snp_entry(m, first)->lo) & ~RMP_LOCK;
+	*lo = snp_get(snp_entry(m, first));
 	if (*lo & RMP_2M)
 		return first;
-	*lo = clo_a64_get(&snp_entry(m, pfn)->lo) & ~RMP_LOCK;
+	*lo = snp_get(snp_entry(m, pfn));
 	return pfn;
 }
 
@@ -117,13 +117,12 @@ static uint32_t update(struct clo_snp *m, uint64_t pfn, uint64_t lo)
 {
 	uint64_t perms = lo & RMP_ASSIGNED && rmp_asid(lo) ? PERMS_FIRST : 0;
 	struct rmp_entry *e = snp_entry(m, pfn);
-	uint64_t old = clo_a64_get(&e->lo) & ~RMP_LOCK;
+	uint64_t old = snp_get(e);
 	enum snp_op op = update_kind(old, lo);
-	bool is_2m = lo & RMP_2M;
 
 	if (snp_next(op, snp_state_of(old)) == SNP_STATE_COUNT)
 		return CLO_SNP_FAIL_PERMISSION;
-	if (overlaps(m, pfn, is_2m) && !(old & RMP_2M && is_2m))
+	if (overlaps(m, pfn, lo & RMP_2M))
 		return CLO_SNP_FAIL_OVERLAP;
 	if (op == SNP_OP_RMP_PRE) {
 		lo |= old & (RMP_VALIDATED | RMP_VMSA);
@@ -168,7 +167,7 @@ uint32_t clo_snp_psmash(struct clo_snp *m, uint64_t spa)
 	if (!snp_lock(m, pfn, 512))
 		return CLO_SNP_FAIL_INUSE;
 	e = snp_entry(m, pfn);
-	lo = clo_a64_get(&e->lo) & ~RMP_LOCK;
+	lo = snp_get(e);
 	perms = clo_a64_get(&e->perms);
 	if (lo & RMP_2M && snp_next(SNP_OP_PSMASH, snp_state_of(lo)) != SNP_STATE_COUNT) {
 		uint64_t gpa = lo & RMP_GPA;
