@@ -153,6 +153,14 @@ static inline bool dfs_search(struct dfs *d, enum clo_sched_end stop)
 	return false;
 }
 
+/* All schedules end, and none leaves memory behind. */
+static inline void dfs_all_end(struct dfs *d)
+{
+	if (dfs_search(d, CLO_SCHED_END_COUNT) || d->ends[CLO_SCHED_DONE] != d->runs)
+		test_fail(__FILE__, __LINE__, "%s", d->last.report);
+	CHECK_EQ(d->left_bytes, 0);
+}
+
 #endif /* CLO_SYNC_EXPLORE */
 
 #endif
