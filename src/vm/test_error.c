@@ -13,16 +13,6 @@
 
 #define CANNOT 1 /* this machine cannot show it */
 
-static struct clo_error why(int error)
-{
-	struct clo_error e = { .size = sizeof(e) };
-
-	CHECK_OK(clo_last_error(error, &e));
-	CHECK_EQ(e.error, error);
-	CHECK(e.what != NULL);
-	return e;
-}
-
 static int region(struct eng *e, void (*change)(struct clo_region *r))
 {
 	struct clo_region r = eng_region(e, 0, E_GPA, 16, 0);
@@ -461,7 +451,7 @@ TEST(each_reason_is_given_by_a_call)
 			test_note("%s: not on this machine", info->name);
 			continue;
 		}
-		last = why(row->error);
+		last = eng_why(row->error);
 		CHECK_MSG(ret == row->error && last.reason == row->reason &&
 				  strcmp(last.what, row->what) == 0,
 			  "%s: got %d, reason %s, \"%s\"", info->name, ret,

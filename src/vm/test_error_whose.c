@@ -4,22 +4,12 @@
  */
 #include "harness/engine.h"
 
-static struct clo_error why(int error)
-{
-	struct clo_error e = { .size = sizeof(e) };
-
-	CHECK_OK(clo_last_error(error, &e));
-	CHECK_EQ(e.error, error);
-	CHECK(e.what != NULL);
-	return e;
-}
-
 /* The record is the last failure's of the same errno in the same thread, or none is told. */
 static void *elsewhere(void *arg)
 {
-	CHECK_EQ(why(-EINVAL).reason, CLO_REASON_NONE);
+	CHECK_EQ(eng_why(-EINVAL).reason, CLO_REASON_NONE);
 	CHECK_EQ(eng_slot_delete(arg, 5), -EINVAL);
-	CHECK_EQ(why(-EINVAL).reason, CLO_REASON_ABSENT);
+	CHECK_EQ(eng_why(-EINVAL).reason, CLO_REASON_ABSENT);
 	return NULL;
 }
 
@@ -30,18 +20,18 @@ TEST(whose_failure_it_is)
 	struct eng m;
 
 	eng_open(&m, (struct eng_config){ 0 });
-	CHECK_EQ(why(-EINVAL).reason, CLO_REASON_NONE);
-	CHECK_EQ(why(0).reason, CLO_REASON_NONE);
+	CHECK_EQ(eng_why(-EINVAL).reason, CLO_REASON_NONE);
+	CHECK_EQ(eng_why(0).reason, CLO_REASON_NONE);
 	CHECK_EQ(eng_convert(&m, 0, 0, 0), -EINVAL);
 	CHECK_OK(clo_thread_create(&t, elsewhere, &m));
 	CHECK_OK(clo_thread_join(&t));
-	CHECK_EQ(why(-EINVAL).reason, CLO_REASON_EMPTY);
-	CHECK_EQ(why(-ENOMEM).reason, CLO_REASON_NONE);
-	CHECK_STR(why(-ENOMEM).what, "");
+	CHECK_EQ(eng_why(-EINVAL).reason, CLO_REASON_EMPTY);
+	CHECK_EQ(eng_why(-ENOMEM).reason, CLO_REASON_NONE);
+	CHECK_STR(eng_why(-ENOMEM).what, "");
 	CHECK_ERR(clo_check_range(0, "gpa", 5, "bytes"), -EINVAL);
-	CHECK_STR(why(-EINVAL).what, "bytes");
+	CHECK_STR(eng_why(-EINVAL).what, "bytes");
 	CHECK_ERR(clo_last_error(-EINVAL, &e), -EINVAL);
-	CHECK_EQ(why(-EINVAL).reason, CLO_REASON_SIZE);
+	CHECK_EQ(eng_why(-EINVAL).reason, CLO_REASON_SIZE);
 	e.size = 5000;
 	CHECK_ERR(clo_last_error(-EINVAL, &e), -E2BIG);
 	eng_close(&m);
@@ -75,7 +65,7 @@ TEST(the_way_back_does_not_hide_the_reason)
 	CHECK_OK(eng_convert(&e, 1, 1, CLO_CONVERT_TO_PRIVATE));
 	CHECK_OK(clo_vm_add_dma_listener(e.vm, &l));
 	CHECK_EQ(eng_convert(&e, 0, 3, CLO_CONVERT_TO_PRIVATE), -EINVAL);
-	CHECK_EQ(why(-EINVAL).reason, CLO_REASON_LISTENER);
+	CHECK_EQ(eng_why(-EINVAL).reason, CLO_REASON_LISTENER);
 	CHECK_OK(clo_vm_remove_dma_listener(e.vm, &l));
 	eng_close(&e);
 }

@@ -131,6 +131,17 @@ static inline void eng_close(struct eng *e)
 	CHECK_EQ(clo_alloc_live(), e->live);
 }
 
+/* Which of its meanings @error has, of the last call that failed so in this thread. */
+static inline struct clo_error eng_why(int error)
+{
+	struct clo_error e = { .size = sizeof(e) };
+
+	CHECK_OK(clo_last_error(error, &e));
+	CHECK_EQ(e.error, error);
+	CHECK(e.what != NULL);
+	return e;
+}
+
 /* One byte at @page; @kind: 0 or CLO_ACCESS_PRIVATE. What clo_vcpu_access() returns. */
 static inline int eng_store(struct eng *e, uint64_t page, uint32_t kind, uint8_t value)
 {
